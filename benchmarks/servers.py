@@ -1,0 +1,268 @@
+"""
+Starting and stopping what is measured: the backend, the gateway and its peers.
+
+Every process listens on loopback only, lives in a process group of its own, gets SIGTERM when the
+harness ends and SIGKILL when it does not listen to that, and dies with the harness should that be
+killed.
+"""
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PEERS = HERE / "peers"
+GATEWAY_COMMAND = (
+    str(Path(sys.executable).parent / "pcs-gateway"),
+    "serve",
+    "--config",
+    "{config}",
+)
+JSON_BYTES = 1024
+START_SECONDS = 15.0
+STOP_SECONDS = 5.0
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
+
+
+class NotInstalledError(Exception):
+    """A peer's program is not on this machine; the message names it."""
+
+
+class StartError(Exception):
+    """A server did not begin to answer in time; the message holds what it printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server: the root of its process tree and where it listens."""
+
+    name: str
+    port: int
+    pid: int
+
+    @property
+    def url(self) -> str:
+        """The base URL, without a slash at the end."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What is common to all proxies of one measurement."""
+
+    directory: Path
+    backend_port: int
+    workers: int = 1
+    access_log: bool = False
+    gateway_command: tuple[str, ...] = field(default=GATEWAY_COMMAND)
+
+
+def json_document(size: int = JSON_BYTES) -> str:
+    """Return a JSON object of exactly `size` bytes, like one prompt of PCS."""
+    head = '{"id":"5f0c7e52-8a3e-4a44-9f59-0b6f1c3a2d10","name":"summary","version":3,"content":"'
+    return head + "x" * (size - len(head) - 2) + '"}'
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def scratch_directory() -> Iterator[Path]:
+    """Make a directory that servers of another user may read too; removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="pcs-benchmark-") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        yield directory
+
+
+@contextlib.contextmanager
+def run(name: str, command: list[str], port: int, directory: Path) -> Iterator[Server]:
+    """
+    Run a server until the block ends; it listens when the block begins.
+
+    Raises:
+        StartError: it ended or did not listen within `START_SECONDS`.
+
+    """
+    log = directory / f"{name}.out"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+        )
+    try:
+        _wait_until_listening(name, process, port, log)
+        yield Server(name, port, process.pid)
+    finally:
+        _stop(process)
+
+
+@contextlib.contextmanager
+def backend(directory: Path) -> Iterator[Server]:
+    """Run the backend: nginx where installed, otherwise our own one."""
+    port = free_port()
+    (directory / "files").mkdir(exist_ok=True)
+    large = directory / "files" / "1m"
+    large.write_bytes(os.urandom(1 << 20))
+    if shutil.which("nginx"):
+        values = {"JSON": json_document(), "PORT": port}
+        command = ["nginx", "-c", str(_nginx(directory, "backend", values))]
+    else:
+        command = [sys.executable, "-m", "benchmarks.backend", str(port), str(directory)]
+    with run("backend", command, port, directory) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def nginx(setup: Setup, name: str = "nginx") -> Iterator[Server]:
+    """Run nginx as a proxy."""
+    _require("nginx")
+    port = free_port()
+    log = f"{setup.directory}/{name}.log json buffer=64k flush=1s"
+    values = {
+        "NAME": name,
+        "PORT": port,
+        "BACKEND": setup.backend_port,
+        "WORKERS": setup.workers,
+        "ACCESS_LOG": log if setup.access_log else "off",
+    }
+    command = ["nginx", "-c", str(_nginx(setup.directory, "proxy", values, name))]
+    with run(name, command, port, setup.directory) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def haproxy(setup: Setup, name: str = "haproxy") -> Iterator[Server]:
+    """Run HAProxy with one thread per worker."""
+    _require("haproxy")
+    port = free_port()
+    fields = (
+        '{"time":"%T","client":"%ci","method":"%HM","target":"%HP","status":%ST,"bytes":%B,'
+        '"duration":%Ta,"time_to_first_byte":%Tr,"backend":"%s","request_id":"%ID"}'
+    )
+    values = {
+        "PORT": port,
+        "BACKEND": setup.backend_port,
+        "WORKERS": setup.workers,
+        "LOG_TARGET": "log stdout format raw local0" if setup.access_log else "",
+        "LOG_FRONTEND": f"log global\n    log-format '{fields}'" if setup.access_log else "",
+    }
+    path = _fill("haproxy.cfg", setup.directory / f"{name}.cfg", values)
+    with run(name, ["haproxy", "-db", "-f", str(path)], port, setup.directory) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def aiohttp_proxy(setup: Setup, name: str = "aiohttp") -> Iterator[Server]:
+    """Run the plain aiohttp server + client proxy on uvloop."""
+    port = free_port()
+    command = [
+        sys.executable,
+        str(PEERS / "aiohttp_proxy.py"),
+        str(port),
+        str(setup.backend_port),
+        str(setup.workers),
+        str(setup.directory / f"{name}.log") if setup.access_log else "",
+    ]
+    with run(name, command, port, setup.directory) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def gateway(setup: Setup, name: str = "gateway") -> Iterator[Server]:
+    """Run this gateway: supervisor, control process and workers."""
+    port = free_port()
+    values = {
+        "NAME": name,
+        "DIRECTORY": setup.directory,
+        "PORT": port,
+        "ADMIN_PORT": free_port(),
+        "BACKEND": setup.backend_port,
+        "WORKERS": setup.workers,
+        "ACCESS_ENABLED": str(setup.access_log).lower(),
+        "ACCESS_FILE": setup.directory / f"{name}.log",
+    }
+    config = _fill("gateway.yaml", setup.directory / f"{name}.yaml", values)
+    places = {"config": config, "port": port, "backend": setup.backend_port}
+    command = [part.format(**places) for part in setup.gateway_command]
+    with run(name, command, port, setup.directory) as server:
+        yield server
+
+
+Starter = Callable[[Setup], contextlib.AbstractContextManager[Server]]
+
+PROXIES: dict[str, Starter] = {
+    "gateway": gateway,
+    "nginx": nginx,
+    "nginx-again": lambda setup: nginx(setup, "nginx-again"),
+    "haproxy": haproxy,
+    "aiohttp": aiohttp_proxy,
+}
+
+
+def _nginx(directory: Path, kind: str, values: dict[str, object], name: str = "backend") -> Path:
+    user = "user root;" if os.geteuid() == 0 else ""
+    common = {"DIRECTORY": directory, "USER": user}
+    return _fill(f"nginx_{kind}.conf", directory / f"{name}.conf", {**common, **values})
+
+
+def _fill(template: str, path: Path, values: dict[str, object]) -> Path:
+    text = (PEERS / template).read_text()
+    for key, value in values.items():
+        text = text.replace(f"@{key}@", str(value))
+    path.write_text(text)
+    return path
+
+
+def _require(program: str) -> None:
+    if not shutil.which(program):
+        message = f"{program} is not installed"
+        raise NotInstalledError(message)
+
+
+def _die_with_parent() -> None:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _wait_until_listening(name: str, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2) as s:
+            s.settimeout(1.0)
+            s.sendall(b"GET / HTTP/1.1\r\nHost: benchmark\r\nConnection: close\r\n\r\n")
+            if s.recv(64).startswith(b"HTTP/1.1 200"):
+                return
+        time.sleep(0.05)
+    printed = log.read_text(errors="replace")[-2000:]
+    message = f"{name} did not answer within {START_SECONDS:g} s:\n{printed}"
+    raise StartError(message)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
