@@ -1,0 +1,138 @@
+"""
+What the gateway tells a backend about the client and about itself.
+
+`Via` (RFC 9110 section 7.6.3), `X-Forwarded-*` and `Forwarded` (RFC 7239), the request id and
+`traceparent` (W3C Trace Context). What a peer says of its own clients is believed, and extended,
+only when the peer's address is on the trust list; everybody else's word is replaced.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Sequence
+
+from pcs_gateway.http.fields import RequestFields
+
+PSEUDONYM = b"pcs-gateway"
+VIA = b"Via: 1.1 " + PSEUDONYM + b"\r\n"
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Client:
+    """
+    The peer of one connection.
+
+    Attributes:
+        address: IP literal of the peer; empty when it has none.
+        is_trusted: Its forwarding fields are believed.
+        scheme: `http` or `https`, as spoken on this connection.
+    """
+
+    __slots__ = ("address", "is_trusted", "scheme")
+
+    def __init__(self, address: str, scheme: bytes, *, is_trusted: bool) -> None:
+        self.address = address
+        self.scheme = scheme
+        self.is_trusted = is_trusted
+
+
+class Forwarding:
+    """Writes the forwarding fields of requests, as configured."""
+
+    __slots__ = ("_trusted", "_writes_rfc7239", "_writes_x_forwarded")
+
+    def __init__(self, trusted_proxies: Iterable[str], style: str) -> None:
+        self._trusted: Sequence[Network] = [ipaddress.ip_network(text, strict=False) for text in trusted_proxies]
+        self._writes_x_forwarded = style in ("x-forwarded", "both")
+        self._writes_rfc7239 = style in ("rfc7239", "both")
+
+    def is_trusted(self, address: str) -> bool:
+        """Tell whether an IP literal is on the trust list; what is no IP literal is not."""
+        try:
+            parsed = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        mapped = getattr(parsed, "ipv4_mapped", None)
+        return any((mapped or parsed) in network for network in self._trusted)
+
+    def client(self, address: str, scheme: bytes) -> Client:
+        """Describe the peer of a new connection."""
+        return Client(address, scheme, is_trusted=self.is_trusted(address))
+
+    def client_address(self, client: Client, fields: RequestFields) -> str:
+        """Give the address of the client: the nearest one that is not on the trust list."""
+        if not client.is_trusted:
+            return client.address
+        nearest = client.address
+        chain = fields.values.get(b"x-forwarded-for", b"").decode("latin-1").split(",")
+        for hop in reversed(chain):
+            address = hop.strip()
+            try:
+                ipaddress.ip_address(address)
+            except ValueError:
+                return nearest
+            nearest = address
+            if not self.is_trusted(address):
+                return nearest
+        return nearest
+
+    def write(self, client: Client, fields: RequestFields, host: bytes) -> bytes:
+        """Give the forwarding field lines of a request; `host` is what the client asked for."""
+        before = fields.values if client.is_trusted else {}
+        via = before.get(b"via") if client.is_trusted else fields.values.get(b"via")
+        lines = [b"Via: %b, 1.1 %b\r\n" % (via, PSEUDONYM) if via else VIA]
+        if self._writes_x_forwarded:
+            lines += self._write_x_forwarded(client, before, host)
+        if self._writes_rfc7239:
+            lines.append(self._write_rfc7239(client, before, host))
+        if not self._writes_x_forwarded and not self._writes_rfc7239:
+            lines += [
+                b"%b: %b\r\n" % (name, before[name.lower()])
+                for name in (b"X-Forwarded-For", b"X-Forwarded-Proto", b"X-Forwarded-Host", b"Forwarded")
+                if name.lower() in before
+            ]
+        return b"".join(lines)
+
+    def _write_x_forwarded(self, client: Client, before: dict[bytes, bytes], host: bytes) -> list[bytes]:
+        address = client.address.encode("latin-1") or b"unknown"
+        earlier = before.get(b"x-forwarded-for")
+        return [
+            b"X-Forwarded-For: %b\r\n" % (b"%b, %b" % (earlier, address) if earlier else address),
+            b"X-Forwarded-Proto: %b\r\n" % before.get(b"x-forwarded-proto", client.scheme),
+            b"X-Forwarded-Host: %b\r\n" % before.get(b"x-forwarded-host", host) if host else b"",
+        ]
+
+    def _write_rfc7239(self, client: Client, before: dict[bytes, bytes], host: bytes) -> bytes:
+        address = client.address.encode("latin-1")
+        node = b'"[%b]"' % address if b":" in address else address or b"unknown"
+        element = b'for=%b;proto=%b%b' % (node, client.scheme, b';host="%b"' % host if host else b"")
+        earlier = before.get(b"forwarded")
+        return b"Forwarded: %b\r\n" % (b"%b, %b" % (earlier, element) if earlier else element)
+
+
+class Identities:
+    """
+    Makes request ids and trace contexts from a source of random bytes, drawn in large blocks.
+
+    Twenty-four random octets make one identity: sixteen name the trace (and the request), eight the span.
+    """
+
+    __slots__ = ("_drawn", "_position", "_random_bytes")
+
+    _BLOCK = 24 * 256
+
+    def __init__(self, random_bytes: Callable[[int], bytes]) -> None:
+        self._random_bytes = random_bytes
+        self._drawn = b""
+        self._position = 0
+
+    def draw(self) -> bytes:
+        """Give 48 fresh hexadecimal digits."""
+        position = self._position
+        if position >= len(self._drawn):
+            self._drawn = self._random_bytes(self._BLOCK).hex().encode("ascii")
+            position = 0
+        self._position = position + 48
+        return self._drawn[position : position + 48]
+

@@ -1,0 +1,224 @@
+"""
+Heads of messages: the request line and the status line with their field sections.
+
+A head is read only when it is complete, so reading is a function of bytes. llhttp judges the
+fields; the start lines are judged here, since llhttp knows only a fixed list of methods and accepts
+versions that are neither 1.0 nor 1.1.
+"""
+
+from __future__ import annotations
+
+import re
+
+import httptools
+
+from pcs_gateway.http.fields import HOP_BY_HOP, list_tokens
+from pcs_gateway.http.refusals import MalformedResponse, Refusal, RequestRefused
+
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([\x21\x22\x24-\x7e]+) HTTP/1\.([01])")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?")
+_LOOSE_REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") +(\S+) +(HTTP/[0-9.]*)")
+
+RequestLine = tuple[bytes, bytes, bool]
+
+
+def read_request_line(line: bytes) -> RequestLine:
+    """
+    Give method, target and whether the version is 1.1.
+
+    Raises:
+        RequestRefused: The line is not RFC 9112 section 3's, or its version is neither 1.0 nor 1.1.
+    """
+    match = _REQUEST_LINE.fullmatch(line)
+    if match is None:
+        raise RequestRefused(_diagnose_request_line(line))
+    method, target, minor = match.groups()
+    return method, target, minor == b"1"
+
+
+def _diagnose_request_line(line: bytes) -> Refusal:
+    loose = _LOOSE_REQUEST_LINE.fullmatch(line)
+    if loose is None or b"\r" in line or b"\n" in line:
+        return Refusal.MALFORMED_REQUEST_LINE
+    if loose[3] not in (b"HTTP/1.1", b"HTTP/1.0"):
+        return Refusal.UNSUPPORTED_VERSION
+    if b"#" in loose[2]:
+        return Refusal.FRAGMENT_IN_TARGET
+    return Refusal.MALFORMED_REQUEST_LINE if b"  " in line else Refusal.MALFORMED_TARGET
+
+
+def judge_incomplete_head(data: bytes) -> Refusal | None:
+    """Tell from the beginning of a head whether it can still become one."""
+    if data.count(b"\n") != data.count(b"\r\n") or data.count(b"\r", 0, -1) != data.count(b"\r\n", 0):
+        if not (data.endswith(b"\r") and data.count(b"\r") - 1 == data.count(b"\n") == data.count(b"\r\n")):
+            return Refusal.BARE_LINE_END
+    line, ending, _ = data.partition(b"\r\n")
+    if ending:
+        if not _REQUEST_LINE.fullmatch(line):
+            return _diagnose_request_line(line)
+        return None
+    method = line.split(b" ", 1)[0]
+    return None if re.fullmatch(TOKEN, method.rstrip(b"\r") or b"x") else Refusal.MALFORMED_REQUEST_LINE
+
+
+# Kinds of response fields that the gateway has to look at. Plain integers: an enum member costs a
+# slow attribute look-up for each field of each response.
+_HOP_BY_HOP = 1
+_CONTENT_LENGTH = 2
+_TRANSFER_ENCODING = 3
+_CONNECTION = 4
+_DATE = 5
+_LOCATION = 6
+_UPGRADE = 7
+
+_KINDS: dict[bytes, int] = {
+    **dict.fromkeys(HOP_BY_HOP, _HOP_BY_HOP),
+    b"content-length": _CONTENT_LENGTH,
+    b"transfer-encoding": _TRANSFER_ENCODING,
+    b"connection": _CONNECTION,
+    b"date": _DATE,
+    b"location": _LOCATION,
+    b"upgrade": _UPGRADE,
+}
+_KNOWN_SPELLINGS = 4096
+
+
+class _Spellings(dict[bytes, int]):
+    """Field names as backends spell them, each with its kind (0: of no interest), bounded."""
+
+    def __missing__(self, name: bytes) -> int:
+        kind = _KINDS.get(name.lower(), 0)
+        if len(self) < _KNOWN_SPELLINGS:
+            self[name] = kind
+        return kind
+
+
+_SPELLINGS = _Spellings()
+
+
+class ResponseHead:
+    """
+    The head of one response; class attributes are the defaults of what its fields did not say.
+
+    Attributes:
+        status: Three digits.
+        start: The status line as it goes to the client, always HTTP/1.1 (RFC 9112 section 2.3).
+        section: The field section as received.
+        content_length: In bytes; None when there is no such field.
+        may_persist: The backend will keep the connection open (RFC 9112 section 9.3).
+        dropped: Name and value of fields that must not be forwarded.
+        upgrade: The value of Upgrade.
+    """
+
+    status: int
+    start: bytes
+    section: bytes
+    content_length: int | None = None
+    may_persist = True
+    dropped: list[tuple[bytes, bytes]] | None = None
+    connection = b""
+    location = b""
+    upgrade = b""
+    has_date = False
+    is_chunked = False
+    is_complete = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take llhttp's callback for one field."""
+        kind = _SPELLINGS[name]
+        if kind:
+            if kind == _CONTENT_LENGTH:
+                self.content_length = int(value)
+            elif kind == _DATE:
+                self.has_date = True
+            elif kind == _LOCATION:
+                self.location = value.rstrip(b" \t")
+            else:
+                self._drop(kind, name, value)
+
+    def _drop(self, kind: int, name: bytes, value: bytes) -> None:
+        if self.dropped is None:
+            self.dropped = []
+        self.dropped.append((name, value))
+        if kind == _TRANSFER_ENCODING:
+            if self.is_chunked or value.rstrip(b" \t").lower() != b"chunked":
+                raise MalformedResponse("its transfer coding is not 'chunked'")
+            self.is_chunked = True
+        elif kind == _CONNECTION:
+            self.connection = self.connection + b"," + value if self.connection else value
+        elif kind == _UPGRADE:
+            self.upgrade = value
+
+    def on_headers_complete(self) -> None:
+        """Take llhttp's callback for the end of the head."""
+        self.is_complete = True
+
+    def forwarded_section(self) -> bytes:
+        """Give the field section without the connection's own fields."""
+        dropped = self.dropped
+        if dropped is None:
+            return self.section
+        section = self.section
+        tokens = list_tokens(self.connection) if self.connection else ()
+        if len(dropped) == 1 and (not tokens or tokens in ([b"close"], [b"keep-alive"])):
+            # the usual case, `Connection: keep-alive` alone, is cut out by a search in C
+            line = b"%b: %b\r\n" % dropped[0]
+            at = section.find(line)
+            if at == 0 or (at > 0 and section[at - 1] == 10):
+                return section[:at] + section[at + len(line) :]
+        names = {name.lower() for name, _ in dropped}.union(tokens) - _NEVER_DROPPED
+        lines = section.split(b"\r\n")
+        return b"\r\n".join([line for line in lines if line.partition(b":")[0].lower() not in names])
+
+
+_NEVER_DROPPED = frozenset((b"content-length", b"date", b"set-cookie", b"content-type", b"content-encoding"))
+
+
+_StatusLine = tuple[int, bytes, bool]
+_KNOWN_STATUS_LINES = 256
+
+
+class _StatusLines(dict[bytes, "_StatusLine"]):
+    """Status lines already read, bounded: status, the line for the client, whether it was HTTP/1.1."""
+
+    def __missing__(self, line: bytes) -> _StatusLine:
+        match = _STATUS_LINE.fullmatch(line)
+        if match is None:
+            raise MalformedResponse("its status line is malformed")
+        minor, status, reason = match.groups()
+        known = int(status), b"HTTP/1.1 %b %b\r\n" % (status, reason or b""), minor == b"1"
+        if len(self) < _KNOWN_STATUS_LINES:
+            self[line] = known
+        return known
+
+
+_STATUS_LINES = _StatusLines()
+
+
+def read_response_head(line: bytes, section: bytes) -> ResponseHead:
+    """
+    Read a complete head: its status line and its field section, each without the final empty line.
+
+    Raises:
+        MalformedResponse: It is not a response of HTTP/1.0 or 1.1.
+    """
+    head = ResponseHead()
+    head.status, head.start, is_1_1 = _STATUS_LINES[line]
+    head.section = section
+    try:
+        httptools.HttpResponseParser(head).feed_data(b"HTTP/1.1 200 OK\r\n" + section + b"\r\n")
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserError as error:
+        raise MalformedResponse("its fields are malformed") from error
+    if not head.is_complete:
+        raise MalformedResponse("its fields are malformed")
+    if head.connection:
+        tokens = list_tokens(head.connection)
+        head.may_persist = b"close" not in tokens if is_1_1 else b"keep-alive" in tokens
+    elif not is_1_1:
+        head.may_persist = False
+    if head.is_chunked and not is_1_1:
+        raise MalformedResponse("HTTP/1.0 has no transfer codings")
+    return head

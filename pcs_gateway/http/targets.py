@@ -1,0 +1,98 @@
+"""
+Request targets (RFC 9112 section 3.2) and the one normal form of a path (RFC 3986 section 6.2.2).
+
+Routes and cache keys match the normal form; what is forwarded stays the original bytes. A path whose
+dot segments, backslashes or empty segments another parser would resolve to other segments is named
+ambiguous, and refused unless its route allows it.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pcs_gateway.http.refusals import Refusal, RequestRefused
+
+_NEEDS_CARE = re.compile(rb"%|//|\\|/\.|;")
+_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
+_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_HIDDEN_DELIMITERS = re.compile(rb"%2F|%5C", re.IGNORECASE)
+_ABSOLUTE = re.compile(rb"(?i:(https?))://([^/?#@]*)(/[^?#]*)?(\?[^#]*)?")
+
+
+class Target:
+    """
+    A request target taken apart.
+
+    Attributes:
+        path: In normal form; `*` for the asterisk form.
+        query: With its `?`; empty when there is none.
+        origin_form: The bytes to forward: path as received and query.
+        authority: From the absolute form, which overrides Host (RFC 9112 section 3.2.2); else empty.
+        is_ambiguous: Others could read other segments in this path.
+    """
+
+    __slots__ = ("authority", "is_ambiguous", "origin_form", "path", "query")
+
+    def __init__(self, path: bytes, query: bytes, origin_form: bytes, authority: bytes, *, is_ambiguous: bool) -> None:
+        self.path = path
+        self.query = query
+        self.origin_form = origin_form
+        self.authority = authority
+        self.is_ambiguous = is_ambiguous
+
+
+def read_target(method: bytes, target: bytes) -> Target:
+    """
+    Take a request target apart.
+
+    Raises:
+        RequestRefused: It has none of the forms that this method allows, or a malformed escape.
+    """
+    if target[0] == 0x2F:
+        return _read_origin_form(target, b"")
+    if target == b"*" and method == b"OPTIONS":
+        return Target(b"*", b"", b"*", b"", is_ambiguous=False)
+    if method == b"CONNECT":
+        raise RequestRefused(Refusal.CONNECT_REFUSED)
+    match = _ABSOLUTE.fullmatch(target)
+    if match is None or not match[2]:
+        raise RequestRefused(Refusal.FRAGMENT_IN_TARGET if b"#" in target else Refusal.MALFORMED_TARGET)
+    path, query = match[3], match[4] or b""
+    if path is None and method == b"OPTIONS" and not query:
+        # RFC 9110 section 7.1: an absolute form without path is "*" when forwarded as OPTIONS
+        return Target(b"*", b"", b"*", match[2], is_ambiguous=False)
+    return _read_origin_form((path or b"/") + query, match[2])
+
+
+def _read_origin_form(target: bytes, authority: bytes) -> Target:
+    path, mark, query = target.partition(b"?")
+    if _NEEDS_CARE.search(path) is None:
+        return Target(path, mark + query, target, authority, is_ambiguous=False)
+    normal = normalise_path(path)
+    return Target(normal, mark + query, target, authority, is_ambiguous=is_ambiguous(normal))
+
+
+def normalise_path(path: bytes) -> bytes:
+    """
+    Decode escaped unreserved octets and upper-case the other escapes; `%2F` stays what it is.
+
+    Raises:
+        RequestRefused: An escape is not two hexadecimal digits, or stands for NUL.
+    """
+    return _ESCAPE.sub(_normal_escape, path)
+
+
+def _normal_escape(match: re.Match[bytes]) -> bytes:
+    digits = match[1]
+    if digits is None or digits == b"00":
+        raise RequestRefused(Refusal.MALFORMED_TARGET)
+    octet = int(digits, 16)
+    return bytes((octet,)) if octet in _UNRESERVED else b"%" + digits.upper()
+
+
+def is_ambiguous(path: bytes) -> bool:
+    """Tell whether resolving dots, backslashes, escaped slashes or `;` would change the segments."""
+    if b"//" in path or b"\\" in path:
+        return True
+    segments = _HIDDEN_DELIMITERS.sub(b"/", path).split(b"/")
+    return any(segment.partition(b";")[0] in (b".", b"..") for segment in segments) or b"%5C" in path
