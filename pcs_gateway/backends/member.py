@@ -1,0 +1,188 @@
+"""
+A backend as one worker uses it: the published value, and the live load of this worker on it.
+
+The load that strategies compare is `(in flight + bias) × scale`. It is kept in the list `loads` of the
+pool's `Instances`, at the member's position, and brought up to date whenever a lease begins or ends, so
+that the least loaded of a hundred backends is one `min()` in C.
+
+In flight is this worker's own count plus what all other workers last showed on the scoreboard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from pcs_gateway.backends.backend import Backend
+
+FAILURE_SECONDS = 1.0
+"""What a failed attempt counts as, at least, in the latency average: a fast failure is not a fast backend."""
+
+LATENCY_SHARE = 0.05
+"""Share of the newest observation in the latency average (nginx's least_time uses the same)."""
+
+LATENCY_HALF_LIFE = 10.0
+"""Seconds without an observation after which the average is halved, so that an avoided backend is tried again."""
+
+
+class Cells(Protocol):
+    """One array of this worker's row of the scoreboard."""
+
+    def __setitem__(self, index: int, value: int, /) -> None: ...
+
+
+class Member:
+    """
+    One backend of a pool in one worker.
+
+    Attributes:
+        in_flight: This worker's attempts that have not ended.
+        others: All other workers' attempts, as last read from the scoreboard.
+        latency: Average time to first byte in seconds as this worker measured it; 0.0 before the first.
+        consecutive_failures: Gateway failures in a row that this worker saw.
+        skipped_until: Monotonic seconds until which this worker avoids the backend on its own evidence.
+        connections: This worker's open connections to it.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "backend",
+        "bias",
+        "cells",
+        "connections",
+        "consecutive_failures",
+        "in_flight",
+        "latency",
+        "latency_cells",
+        "loads",
+        "observed",
+        "others",
+        "position",
+        "scale",
+        "skipped_until",
+        "successes",
+    )
+
+    def __init__(self, backend: Backend, cells: Cells, latency_cells: memoryview | list[float] | None = None) -> None:
+        self.backend = backend
+        self.cells = cells
+        self.latency_cells = latency_cells
+        self.in_flight = 0
+        self.others = 0
+        self.latency = 0.0
+        self.observed = 0.0
+        self.consecutive_failures = 0
+        self.successes = 0
+        self.skipped_until = 0.0
+        self.connections = 0
+        self.bias = 0.0
+        self.scale = 1.0 / backend.weight
+        self.loads: list[float] = [0.0]
+        self.position = 0
+
+    def __repr__(self) -> str:
+        backend = self.backend
+        ready = "ready" if backend.ready else f"not ready: {backend.reason}"
+        return f"<Member {backend.pool}/{backend.name}: {self.in_flight} in flight here, {self.others} elsewhere, {ready}>"
+
+    @property
+    def name(self) -> str:
+        """The backend's name."""
+        return self.backend.name
+
+    @property
+    def weight(self) -> int:
+        """The backend's share."""
+        return self.backend.weight
+
+    @property
+    def active_connections(self) -> int:
+        """In-flight attempts of all workers (the specification's name)."""
+        return self.in_flight + self.others
+
+    def begin(self) -> None:
+        """Count one more attempt in flight."""
+        self.in_flight = count = self.in_flight + 1
+        self.cells[self.backend.column] = count
+        self.loads[self.position] = (count + self.others + self.bias) * self.scale
+
+    def end(self) -> None:
+        """Count one attempt less. Called by `Lease.end` alone, once for each `begin`."""
+        self.in_flight = count = self.in_flight - 1
+        self.cells[self.backend.column] = count
+        self.loads[self.position] = (count + self.others + self.bias) * self.scale
+
+    def refresh(self, others: int) -> None:
+        """Take over what the other workers show."""
+        if others != self.others:
+            self.others = others
+            self.loads[self.position] = (self.in_flight + others + self.bias) * self.scale
+
+    def observe_latency(self, seconds: float, now: float) -> None:
+        """Add the time to first byte of one attempt, or the cost of a failed one, to the average."""
+        self.observed = now
+        if self.latency:
+            seconds = self.latency + (seconds - self.latency) * LATENCY_SHARE
+        self.latency = seconds
+        if self.latency_cells is not None:
+            self.latency_cells[self.backend.column] = seconds
+
+    def decay_latency(self, now: float) -> None:
+        """Halve the average of a backend that nobody tried for a while."""
+        if self.latency and now - self.observed > LATENCY_HALF_LIFE and not self.active_connections:
+            self.latency *= 0.5
+            self.observed = now
+            if self.latency_cells is not None:
+                self.latency_cells[self.backend.column] = self.latency
+
+    def weigh(self, scale: float, bias: float) -> None:
+        """Set what turns in flight into load."""
+        self.scale = scale
+        self.bias = bias
+        self.loads[self.position] = (self.in_flight + self.others + bias) * scale
+
+
+class Instances(Sequence[Member]):
+    """
+    The ready members of a pool, in configured order, with their loads side by side.
+
+    Attributes:
+        members: The same as a tuple, for fast indexing.
+        loads: Load of each member at its position, always current.
+    """
+
+    __slots__ = ("loads", "members")
+
+    def __init__(self, members: Iterable[Member]) -> None:
+        self.members = tuple(members)
+        self.loads = [(m.in_flight + m.others + m.bias) * m.scale for m in self.members]
+        for position, member in enumerate(self.members):
+            member.loads = self.loads
+            member.position = position
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def,override]
+        return self.members[index]
+
+
+class Lease:
+    """
+    The guard that counts one attempt as in flight, until its last byte has come from the backend.
+
+    It ends once, whoever ends it, into the cell in which it began.
+    """
+
+    __slots__ = ("member",)
+
+    def __init__(self, member: Member) -> None:
+        self.member: Member | None = member
+        member.begin()
+
+    def end(self) -> None:
+        """End the lease; ending it again does nothing."""
+        member = self.member
+        if member is not None:
+            self.member = None
+            member.end()

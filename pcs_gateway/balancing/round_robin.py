@@ -1,0 +1,54 @@
+"""
+Turns, smoothly weighted, over all workers.
+
+Each pool has one ticket counter shared by all workers. A ticket names a place in a fixed sequence in which
+each backend stands as often as its weight says, as evenly spread as whole places allow (stride scheduling:
+the k-th turn of a backend with weight w is due at (k + 1/2) / w). So one request after another takes exact
+turns, whichever worker it comes to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import gcd
+
+from pcs_gateway.backends.member import Instances, Member
+from pcs_gateway.balancing.strategy import LoadBalancingStrategy, PCSRequest, StrategyContext
+
+LONGEST_SEQUENCE = 4096
+"""Places; weights whose sum is larger are rounded to fit."""
+
+
+def smooth_sequence(weights: Sequence[int]) -> list[int]:
+    """Give positions of `weights` in the order of their turns; the length is the sum of the reduced weights."""
+    divisor = gcd(*weights)
+    reduced = [weight // divisor for weight in weights]
+    total = sum(reduced)
+    if total > LONGEST_SEQUENCE:
+        reduced = [max(1, round(weight * LONGEST_SEQUENCE / total)) for weight in reduced]
+    due = [((turn + 0.5) / weight, position) for position, weight in enumerate(reduced) for turn in range(weight)]
+    return [position for _, position in sorted(due)]
+
+
+class RoundRobinStrategy(LoadBalancingStrategy):
+    """One after the other, each as often as its weight says."""
+
+    def __init__(self, context: StrategyContext) -> None:
+        super().__init__(context)
+        self._instances: Instances | None = None
+        self._sequence: list[Member] = []
+
+    def select_instance(self, instances: Instances, request: PCSRequest | None) -> Member:
+        """Give the backend whose turn the next ticket is."""
+        if instances is not self._instances:
+            self._instances = instances
+            members = instances.members
+            self._sequence = [members[i] for i in smooth_sequence([member.weight for member in members])]
+        sequence = self._sequence
+        return sequence[self.context.take_ticket() % len(sequence)]
+
+    def order(self, instances: Instances, request: PCSRequest | None, first: Member) -> Iterator[Member]:
+        """Give the others in configured order, from the one after `first` on."""
+        members = instances.members
+        start = members.index(first) + 1 if first in members else 0
+        return (member for member in members[start:] + members[:start] if member is not first)
