@@ -1,0 +1,428 @@
+"""The section `pools`: backends and what their pool does for them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+
+from pcs_gateway.section import Integer, Method, Name, Number, Section, UrlPath
+from pcs_gateway.units import Duration, Ratio
+
+BACKEND_URL_ALLOWED = "http://host:port, without path, query or credentials"
+HTTPS_ALLOWED = "http://host:port; TLS to backends is not built yet, and plain text is never its substitute"
+HASH_ON_ALLOWED = "header:NAME, cookie:NAME, path or client_address"
+HEDGE_AFTER_ALLOWED = 'a percentile from p50 to p99.9, or a duration such as "50ms"'
+RETRY_ON_ALLOWED = "connect_failure, reset_before_response, or a status code from 500 to 599"
+UPSTREAM_HOST_ALLOWED = "preserve, backend, or a host name with an optional port"
+
+RETRY_CAUSES = ("connect_failure", "reset_before_response")
+"""Failures that may be tried again, beside status codes."""
+
+MOST_BACKENDS = 512
+"""In all pools together: half of the scoreboard's columns, so that a reload may replace every backend."""
+
+_BACKEND_NAME = re.compile(r"[A-Za-z0-9._:\[\]-]{1,128}", re.ASCII)
+_HASH_ON = re.compile(r"(header|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}|path|client_address", re.ASCII)
+_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?", re.ASCII)
+_PERCENTILE = re.compile(r"p([5-9]\d(\.\d)?)", re.ASCII)
+_DURATION = re.compile(r"\d{1,9}(\.\d{1,9})?(us|ms|s|m)", re.ASCII)
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def split_backend_url(url: str) -> tuple[str, str, int]:
+    """Return scheme, host (without brackets) and port of a backend's URL. Raises ValueError."""
+    parts = urlsplit(url)
+    port = parts.port if parts.port is not None else DEFAULT_PORTS[parts.scheme]
+    return parts.scheme, parts.hostname or "", port
+
+
+def host_port(host: str, port: int) -> str:
+    """Return `host:port`, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _idle_default(data: dict[str, Any]) -> int:
+    return int(data["max_per_backend"])
+
+
+def _backend_url(value: Any) -> str:
+    text = str(value) if isinstance(value, str) else ""
+    try:
+        sound = _is_backend_url(urlsplit(text))
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ValueError(BACKEND_URL_ALLOWED)
+    if text.lower().startswith("https:"):
+        raise ValueError(HTTPS_ALLOWED)
+    return text.rstrip("/")
+
+
+def _is_backend_url(parts: SplitResult) -> bool:
+    return (
+        parts.scheme in DEFAULT_PORTS
+        and _AUTHORITY.fullmatch(parts.netloc) is not None
+        and bool(parts.hostname)
+        and parts.port != 0
+        and parts.path in {"", "/"}
+        and not parts.query
+        and not parts.fragment
+    )
+
+
+def _upstream_host(value: Any) -> str:
+    if not isinstance(value, str) or not _AUTHORITY.fullmatch(value):
+        raise ValueError(UPSTREAM_HOST_ALLOWED)
+    return str(value)
+
+
+def _hash_on(value: Any) -> str:
+    if not isinstance(value, str) or not _HASH_ON.fullmatch(value):
+        raise ValueError(HASH_ON_ALLOWED)
+    return str(value)
+
+
+def _hedge_after(value: Any) -> str:
+    if not isinstance(value, str) or not (_PERCENTILE.fullmatch(value) or _DURATION.fullmatch(value)):
+        raise ValueError(HEDGE_AFTER_ALLOWED)
+    return str(value)
+
+
+def _retry_cause(value: Any) -> str | int:
+    if value in RETRY_CAUSES:
+        return str(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 500 <= value <= 599:
+        raise ValueError(RETRY_ON_ALLOWED)
+    return value
+
+
+def _backend_name(value: Any) -> str:
+    if not isinstance(value, str) or not _BACKEND_NAME.fullmatch(value):
+        raise ValueError("a name of up to 128 letters, digits and . _ - : [ ]")
+    return str(value)
+
+
+def _name_from_url(data: dict[str, Any]) -> str:
+    _, host, port = split_backend_url(data["url"])
+    return host_port(host, port)
+
+
+BackendUrl = Annotated[str, BeforeValidator(_backend_url)]
+"""http://host:port; a host name is resolved by the control process."""
+UpstreamHost = Annotated[str, BeforeValidator(_upstream_host)]
+"""What the Host field of a forwarded request says."""
+HashOn = Annotated[str, BeforeValidator(_hash_on)]
+"""The part of a request that a hash strategy keeps together."""
+RetryCause = Annotated[str | int, BeforeValidator(_retry_cause)]
+"""A failure or a status code that may be tried again."""
+JsonMembers = dict[str, Any] | None
+"""Members of a JSON object."""
+PositiveDuration = Annotated[Duration, Field(gt=0)]
+"""A duration that is not zero."""
+Status = Annotated[Integer, Field(ge=100, le=599)]
+"""A status code."""
+
+
+class BackendConfig(Section):
+    """One server that can take attempts."""
+
+    url: BackendUrl
+    """Where it is: `http://host:port`. A host name is resolved again as its TTL says."""
+
+    name: Annotated[str, BeforeValidator(_backend_name)] = Field(default_factory=_name_from_url)
+    """How metrics, logs and the admin API call it; unique in its pool. Default: host:port of `url`."""
+
+    weight: Annotated[Integer, Field(ge=1, le=1000)] = 1
+    """Its share of the traffic against the other backends' weights."""
+
+    priority: Annotated[Integer, Field(ge=0, le=9)] = 0
+    """Backends of a higher number take traffic only when all of the lower ones cannot."""
+
+
+class ConnectionsConfig(Section):
+    """Connections from the gateway to each backend."""
+
+    max_per_backend: Annotated[Integer, Field(ge=1, le=100_000)] = 24
+    """Most attempts in flight to one backend, over all workers; beyond it requests wait in the queue."""
+
+    idle: Annotated[Integer, Field(ge=0, le=100_000)] = Field(default_factory=_idle_default)
+    """Most idle connections kept for one backend. Default: `max_per_backend`."""
+
+    idle_timeout: PositiveDuration = 4.0
+    """How long an idle connection is kept. It must end before the backend's own keep-alive (PCS: 5 s)."""
+
+    @field_validator("idle")
+    @classmethod
+    def _idle_within_the_maximum(cls, idle: int, info: ValidationInfo) -> int:
+        maximum = info.data.get("max_per_backend", idle)
+        if idle > maximum:
+            raise ValueError(f"at most max_per_backend ({maximum})")
+        return idle
+
+
+class HealthCheckConfig(Section):
+    """How the control process finds out whether a backend is healthy; once for all workers."""
+
+    path: UrlPath | None = None
+    """Path of an HTTP check; without one the check is a TCP connect."""
+
+    host: Annotated[str, BeforeValidator(_upstream_host)] | None = None
+    """Host field of the HTTP check. Default: the backend's own host and port."""
+
+    interval: PositiveDuration = 5.0
+    """From one check to the next while the state is settled."""
+
+    fast_interval: PositiveDuration = Field(default_factory=lambda data: min(1.0, data["interval"]))
+    """From one check to the next while the state is changing. Default: 1s, or `interval` when shorter."""
+
+    timeout: PositiveDuration = 2.0
+    """How long one check may take, from the connect to the last byte."""
+
+    rise: Annotated[Integer, Field(ge=1, le=100)] = 2
+    """Passed checks in a row that make an unhealthy backend healthy."""
+
+    fall: Annotated[Integer, Field(ge=1, le=100)] = 3
+    """Failed checks in a row that make a healthy backend unhealthy."""
+
+    expect_status: Annotated[tuple[Status, ...], Field(min_length=1)] = (200,)
+    """Status codes of an HTTP check that pass."""
+
+    expect_json: JsonMembers = None
+    """Members that the JSON object in the answer of an HTTP check must have, with equal values."""
+
+    max_age: PositiveDuration = Field(default_factory=lambda data: max(30.0, 3 * data["interval"]))
+    """A check older than this counts as no check. Default: 30s, or three `interval`s when longer."""
+
+    jitter: Ratio = 0.1
+    """Share of the interval by which each pause is moved at random, so that checks do not march in step."""
+
+    @field_validator("fast_interval")
+    @classmethod
+    def _faster_than_the_interval(cls, fast: float, info: ValidationInfo) -> float:
+        if fast > info.data.get("interval", fast):
+            raise ValueError("at most the interval")
+        return fast
+
+    @field_validator("expect_json")
+    @classmethod
+    def _only_of_http_checks(cls, members: JsonMembers, info: ValidationInfo) -> JsonMembers:
+        if members is not None and info.data.get("path", "") is None:
+            raise ValueError("nothing while there is no path: a TCP check reads no answer")
+        return members
+
+    @field_validator("max_age")
+    @classmethod
+    def _longer_than_the_interval(cls, max_age: float, info: ValidationInfo) -> float:
+        interval, timeout = info.data.get("interval", 0.0), info.data.get("timeout", 0.0)
+        if max_age < interval + timeout:
+            raise ValueError("at least interval + timeout: else a check is too old before the next one ends")
+        return max_age
+
+
+class FailureRatioConfig(Section):
+    """Ejection by the share of failures."""
+
+    threshold: Ratio = 0.5
+    """Share of failed attempts from which a backend is ejected."""
+
+    minimum_requests: Annotated[Integer, Field(ge=1)] = 20
+    """Attempts in the window below which the share means nothing."""
+
+    window: PositiveDuration = 10.0
+    """What is looked back at."""
+
+
+class OutlierDetectionConfig(Section):
+    """What traffic proves against a backend; the second opinion beside the checks."""
+
+    consecutive_failures: Annotated[Integer, Field(ge=0, le=1000)] = 5
+    """Gateway failures in a row (connect, reset, timeout, malformed answer) that eject; 0: none do."""
+
+    failure_ratio: FailureRatioConfig | None = None
+    """Ejection by the share of failures; absent: off."""
+
+    base_ejection: PositiveDuration = 30.0
+    """How long an ejected backend gets no attempts."""
+
+    max_ejected: Ratio = 0.5
+    """Share of a pool's backends that may be ejected at one time."""
+
+
+class QueueConfig(Section):
+    """Where requests wait when every backend is at `connections.max_per_backend`."""
+
+    max_waiting: Annotated[Integer, Field(ge=0, le=1_000_000)] = 512
+    """Most requests that wait in all workers; beyond it the answer is 503 at once."""
+
+    timeout: Duration = 2.0
+    """How long a request waits at most; then the answer is 503."""
+
+    overload_timeout: Duration = 0.005
+    """How long it waits while the queue has not been empty for long."""
+
+
+class ConcurrencyConfig(Section):
+    """A limit on attempts in flight to a whole pool, measured or given."""
+
+    mode: Literal["adaptive", "fixed"] = "adaptive"
+    """adaptive: found from measured durations; fixed: `maximum`."""
+
+    minimum: Annotated[Integer, Field(ge=1)] = 4
+    """adaptive: never below this."""
+
+    maximum: Annotated[Integer, Field(ge=1)] = 1000
+    """Never above this."""
+
+    initial: Annotated[Integer, Field(ge=1)] = 32
+    """adaptive: where it starts."""
+
+    @field_validator("maximum")
+    @classmethod
+    def _not_below_the_minimum(cls, maximum: int, info: ValidationInfo) -> int:
+        if info.data.get("mode") == "adaptive" and maximum < info.data.get("minimum", maximum):
+            raise ValueError(f"at least minimum ({info.data['minimum']})")
+        return maximum
+
+    @field_validator("initial")
+    @classmethod
+    def _within_the_limits(cls, initial: int, info: ValidationInfo) -> int:
+        low, high = info.data.get("minimum", initial), info.data.get("maximum", initial)
+        if info.data.get("mode") == "adaptive" and not low <= initial <= high:
+            raise ValueError(f"from minimum to maximum ({low} to {high})")
+        return initial
+
+
+class RetryBudgetConfig(Section):
+    """How much retries may add to the load of a pool."""
+
+    ratio: Ratio = 0.2
+    """Retries allowed for each request of the last ten seconds."""
+
+    minimum_per_second: Annotated[Number, Field(ge=0)] = 10.0
+    """Retries allowed each second however little traffic there is."""
+
+
+class BackoffConfig(Section):
+    """The pause before a retry: random, up to a bound that doubles each time."""
+
+    base: Duration = 0.025
+    """Bound of the first pause."""
+
+    maximum: Duration = 0.25
+    """Bound of any pause."""
+
+    @field_validator("maximum")
+    @classmethod
+    def _not_below_the_base(cls, maximum: float, info: ValidationInfo) -> float:
+        if maximum < info.data.get("base", maximum):
+            raise ValueError("at least base")
+        return maximum
+
+
+class RetryConfig(Section):
+    """When a request is tried again, on another backend where there is one."""
+
+    attempts: Annotated[Integer, Field(ge=0, le=10)] = 1
+    """Most attempts after the first."""
+
+    on: tuple[RetryCause, ...] = RETRY_CAUSES
+    """What is tried again: connect_failure, reset_before_response and status codes from 500 to 599."""
+
+    methods: tuple[Method, ...] = ("GET", "HEAD", "OPTIONS")
+    """Methods that may be sent twice. A connect failure is tried again for any method: nothing was sent."""
+
+    budget: RetryBudgetConfig = RetryBudgetConfig()
+    """How much retries may add to the load."""
+
+    backoff: BackoffConfig = BackoffConfig()
+    """The pause before a retry."""
+
+
+class HedgeConfig(Section):
+    """A second attempt in parallel when the first is slow. Never for routes with side effects."""
+
+    after: Annotated[str, BeforeValidator(_hedge_after)] = "p95"
+    """When the second attempt starts: a percentile of the route's durations (p50 to p99.9), or a duration."""
+
+    budget: Ratio = 0.05
+    """Hedges allowed for each request."""
+
+    methods: tuple[Method, ...] = ("GET", "HEAD")
+    """Methods that may be hedged."""
+
+
+class ResourcesConfig(Section):
+    """Where an instance tells its CPU and memory."""
+
+    url: UrlPath
+    """Path on each backend."""
+
+    format: Literal["json"] = "json"
+    """How the answer reads."""
+
+    interval: PositiveDuration = 5.0
+    """How often it is asked."""
+
+
+class PoolConfig(Section):
+    """A named set of backends which share a strategy, health checks and limits."""
+
+    backends: Annotated[tuple[BackendConfig, ...], Field(min_length=1, max_length=MOST_BACKENDS)]
+    """The servers that take this pool's attempts."""
+
+    strategy: Name = "least_connections"
+    """Who takes the next attempt: round_robin, least_connections, two_choices, least_time, consistent_hash,
+    or the name of an entry point of the group `pcs_gateway.strategies`."""
+
+    hash_on: HashOn | None = Field(default=None, validate_default=True)
+    """What consistent_hash keeps together: header:NAME, cookie:NAME, path or client_address."""
+
+    upstream_host: UpstreamHost = "preserve"
+    """Host field of forwarded requests: preserve (the client's), backend (host and port of the backend's
+    URL), or a literal name."""
+
+    connections: ConnectionsConfig = ConnectionsConfig()
+    """Connections to each backend."""
+
+    health_check: HealthCheckConfig = HealthCheckConfig()
+    """How a backend is found healthy."""
+
+    outlier_detection: OutlierDetectionConfig = OutlierDetectionConfig()
+    """What traffic proves against a backend."""
+
+    on_abandon: Literal["finish", "cancel"] = "finish"
+    """What happens to an attempt that nobody waits for any more. finish: the answer is read and counted as in
+    flight, since the backend works on; cancel: the connection is closed."""
+
+    panic_threshold: Ratio = 0.0
+    """Share of ready backends below which failed checks and ejections are ignored, never what is drained,
+    disabled or unchecked; 0: never."""
+
+    slow_start: Duration = 0.0
+    """How long a backend that became ready takes to reach its full share; 0s: at once."""
+
+    queue: QueueConfig = QueueConfig()
+    """Where requests wait when every backend is at its limit."""
+
+    concurrency: ConcurrencyConfig | None = None
+    """A limit on attempts in flight to the whole pool; absent: none but `connections.max_per_backend`."""
+
+    retry: RetryConfig = RetryConfig()
+    """When a request is tried again."""
+
+    hedge: HedgeConfig | None = None
+    """A second attempt in parallel; absent: off."""
+
+    resources: ResourcesConfig | None = None
+    """Where the instances tell their CPU and memory; absent: nowhere."""
+
+    @field_validator("hash_on")
+    @classmethod
+    def _needed_by_consistent_hash(cls, hash_on: str | None, info: ValidationInfo) -> str | None:
+        if hash_on is None and info.data.get("strategy") == "consistent_hash":
+            raise ValueError(f"{HASH_ON_ALLOWED}; strategy consistent_hash needs it")
+        return hash_on

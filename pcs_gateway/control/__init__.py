@@ -1,0 +1,1 @@
+"""The control plane: watches, decides, and publishes what it decided. Never carries traffic."""
