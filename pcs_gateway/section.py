@@ -67,7 +67,8 @@ METHOD_ALLOWED = "a method in capitals, such as GET"
 URL_PATH_ALLOWED = "a path that begins with /"
 ADDRESS_ALLOWED = "host:port, such as 0.0.0.0:8080 or [::]:8080"
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+_NAME = re.compile(NAME_PATTERN, re.ASCII)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}", re.ASCII)
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _URL_PATH = re.compile(r"/[\x21-\x22\x24-\x7e]*", re.ASCII)
@@ -109,7 +110,9 @@ def _boolean(value: Any) -> bool:
     return value
 
 
-def _matching(pattern: re.Pattern[str], allowed: str) -> BeforeValidator:
+def matching(pattern: re.Pattern[str], allowed: str) -> BeforeValidator:
+    """Return a validator for text that `pattern` matches as a whole; `allowed` says so in words."""
+
     def validate(value: Any) -> str:
         text = value if isinstance(value, str) else ""
         if not pattern.fullmatch(text):
@@ -136,15 +139,15 @@ Boolean = Annotated[bool, BeforeValidator(_boolean)]
 """true or false, not 0, 1, yes or no."""
 Secret = Annotated[str, BeforeValidator(_text), SECRET]
 """Text that is never shown."""
-Name = Annotated[str, _matching(_NAME, NAME_ALLOWED)]
+Name = Annotated[str, matching(_NAME, NAME_ALLOWED)]
 """The name of a pool, backend, route or rule, as it stands in metrics, logs and URLs."""
-FieldName = Annotated[str, _matching(_TOKEN, FIELD_NAME_ALLOWED)]
+FieldName = Annotated[str, matching(_TOKEN, FIELD_NAME_ALLOWED)]
 """The name of a header field; case is kept but means nothing."""
-FieldValue = Annotated[str, _matching(_FIELD_VALUE, FIELD_VALUE_ALLOWED)]
+FieldValue = Annotated[str, matching(_FIELD_VALUE, FIELD_VALUE_ALLOWED)]
 """The value of a header field."""
 Method = Annotated[str, BeforeValidator(_method)]
 """A request method; case matters, and all registered ones are in capitals."""
-UrlPath = Annotated[str, _matching(_URL_PATH, URL_PATH_ALLOWED)]
+UrlPath = Annotated[str, matching(_URL_PATH, URL_PATH_ALLOWED)]
 """An absolute path with an optional query, no fragment."""
 
 

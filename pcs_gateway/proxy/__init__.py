@@ -1,0 +1,1 @@
+"""The data plane, in the order of the journey of a request."""
