@@ -2,8 +2,8 @@
 Messages of the channel between the control process and the workers.
 
 Typed and tagged MessagePack. A connection begins with the worker's `Hello`; the control process answers
-with a full `Snapshot`, or with `Refused` when it cannot talk to this worker. From then on both sides send what
-they have; what each message means when the connection breaks is said at the message.
+with a full `Snapshot`, or with `Refused` when it cannot talk to this worker. From then on both sides send
+what they have; what each message means when the connection breaks is said at the message.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class EvidenceEntry(msgspec.Struct, frozen=True):
 
 
 class Evidence(msgspec.Struct, frozen=True, tag="evidence"):
-    """Outlier evidence, oldest first. Sent at once; what is under way when a connection breaks may be lost."""
+    """Outlier evidence, oldest first. Sent at once; what is under way when a connection breaks is lost."""
 
     entries: tuple[EvidenceEntry, ...]
 

@@ -2,8 +2,8 @@
 Tickets: one counter per pool, shared by all workers, for strategies that must take turns across processes.
 
 A counter is the file offset of a memfd. All processes inherit the same open file description, and the
-kernel serialises a relative seek on it (the position lock of `struct file`), so `lseek(fd, 1, SEEK_CUR)` is an
-atomic fetch-and-add: no lock of ours, and nothing to recover when a worker dies in the middle.
+kernel serialises a relative seek on it (the position lock of `struct file`), so `lseek(fd, 1, SEEK_CUR)` is
+an atomic fetch-and-add: no lock of ours, and nothing to recover when a worker dies in the middle.
 
 It uses the standard library only, since the supervisor imports it.
 """
