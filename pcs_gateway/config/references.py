@@ -1,0 +1,190 @@
+"""
+What no section can see alone: names that point nowhere, names given twice, sums over all pools.
+
+Works on plain data, as a file or a dump holds it, and passes over whatever has the wrong shape: that
+is reported where it stands, and must not hide what is wrong elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+from typing import Any
+
+from pcs_gateway.backends.config import MOST_BACKENDS, host_port, split_backend_url
+from pcs_gateway.balancing.registry import ENTRY_POINT_GROUP, STRATEGIES
+
+Path = tuple[str | int, ...]
+"""The keys and positions that lead to a value."""
+
+STRATEGIES_TO_COME = ("consistent_hash",)
+"""Accepted, and noticed as without effect yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """
+    One reference that does not hold.
+
+    Attributes:
+        path: Where it stands.
+        message: What is wrong.
+        allowed: What may stand there; empty when the message says it.
+    """
+
+    path: Path
+    message: str
+    allowed: str = ""
+
+
+def dangling(document: Mapping[str, Any]) -> list[Reference]:
+    """Return every reference of the configuration that does not hold."""
+    return [reference for check in CHECKS for reference in check(document)]
+
+
+def suggestion(word: str, known: list[str]) -> str:
+    """Return a question after the known word nearest to `word`; empty when none is near."""
+    near = get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"did you mean {near[0]}?" if near else ""
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """Return `value` when it is a mapping, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def sequence(value: Any) -> list[Any]:
+    """Return the items of `value` when it is a list, else none."""
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _listeners(document: Mapping[str, Any]) -> Iterator[Reference]:
+    listeners = [mapping(one) for one in sequence(document.get("listen"))]
+    addresses = [one.get("address") for one in listeners]
+    yield from _twice([("listen", index, "address") for index in range(len(listeners))], _fixed(addresses))
+    if listeners and all(one.get("tls") is not None for one in listeners):
+        yield Reference(
+            ("listen",), "nothing would be opened: TLS listeners have no effect yet", "a plain address"
+        )
+    admin = mapping(document.get("admin")).get("address", "127.0.0.1:9901")
+    if admin in _fixed(addresses):
+        place = ("admin", "address") if "admin" in document else ("listen", addresses.index(admin), "address")
+        yield Reference(place, "address used by both listen and admin")
+
+
+def _fixed(addresses: list[Any]) -> list[Any]:
+    """Return the addresses, with None for those that the kernel chooses."""
+    return [None if not isinstance(one, str) or one.endswith(":0") else one for one in addresses]
+
+
+def _backends(document: Mapping[str, Any]) -> Iterator[Reference]:
+    count = 0
+    for pool, section in mapping(document.get("pools")).items():
+        backends = [mapping(one) for one in sequence(mapping(section).get("backends"))]
+        count += len(backends)
+        places = [("pools", pool, "backends", index) for index in range(len(backends))]
+        urls = [_endpoint(one.get("url")) for one in backends]
+        yield from _twice([(*place, "url") for place in places], urls)
+        names = [
+            None if url is not None and url in urls[:index] else one.get("name") or url
+            for index, (one, url) in enumerate(zip(backends, urls, strict=True))
+        ]
+        yield from _twice([(*place, "name") for place in places], names)
+    if count > MOST_BACKENDS:
+        yield Reference(("pools",), f"{count} backends in all pools", f"at most {MOST_BACKENDS}")
+
+
+def _endpoint(url: Any) -> str | None:
+    try:
+        _, host, port = split_backend_url(url)
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return None
+    return host_port(host, port)
+
+
+def _strategies(document: Mapping[str, Any]) -> Iterator[Reference]:
+    brought: list[str] | None = None
+    for pool, section in mapping(document.get("pools")).items():
+        strategy = mapping(section).get("strategy")
+        if not isinstance(strategy, str) or strategy in STRATEGIES or strategy in STRATEGIES_TO_COME:
+            continue
+        brought = (
+            brought
+            if brought is not None
+            else [entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)]
+        )
+        if strategy not in brought:
+            known = [*STRATEGIES, *STRATEGIES_TO_COME, *brought]
+            allowed = f"{', '.join(known)}, or an entry point of {ENTRY_POINT_GROUP}"
+            yield Reference(("pools", pool, "strategy"), _unknown("strategy", strategy, known), allowed)
+
+
+def _routes(document: Mapping[str, Any]) -> Iterator[Reference]:
+    pools = document.get("pools")
+    routes = [mapping(one) for one in sequence(document.get("routes"))]
+    yield from _twice(
+        [("routes", index, "name") for index in range(len(routes))], [one.get("name") for one in routes]
+    )
+    if not isinstance(pools, Mapping):
+        return
+    known = [str(name) for name in pools]
+    if not routes and len(known) > 1:
+        yield Reference(("routes",), "there are several pools and no routes", "at least one route")
+    for index, route in enumerate(routes):
+        pool = route.get("pool")
+        if isinstance(pool, str) and pool not in known:
+            yield Reference(("routes", index, "pool"), _unknown("pool", pool, known), ", ".join(known))
+        if pool is None and route.get("respond") is None and len(known) > 1:
+            yield Reference(("routes", index, "pool"), "missing", f"a pool ({', '.join(known)}), or respond")
+
+
+def _scaling(document: Mapping[str, Any]) -> Iterator[Reference]:
+    pools = document.get("pools")
+    if not isinstance(pools, Mapping):
+        return
+    known = [str(name) for name in pools]
+    for pool in mapping(document.get("scaling")):
+        if pool not in known:
+            yield Reference(("scaling", pool), _unknown("pool", str(pool), known), ", ".join(known))
+
+
+def _alerts(document: Mapping[str, Any]) -> Iterator[Reference]:
+    rules = [mapping(one) for one in sequence(mapping(document.get("alerts")).get("rules"))]
+    places: list[Path] = [("alerts", "rules", index, "name") for index in range(len(rules))]
+    yield from _twice(places, [one.get("name") for one in rules])
+
+
+def _twice(places: list[Any], values: list[Any]) -> Iterator[Reference]:
+    """Report each value that an earlier place has already."""
+    first: dict[str, int] = {}
+    for index, value in enumerate(values):
+        if not isinstance(value, str) or not value:
+            continue
+        if value in first:
+            yield Reference(places[index], f"given twice: the same as {path_text(places[first[value]])}")
+        first.setdefault(value, index)
+
+
+def _unknown(kind: str, word: str, known: list[str]) -> str:
+    hint = suggestion(word, known)
+    return f"no such {kind}" + (f", {hint}" if hint else "")
+
+
+def path_text(path: Path) -> str:
+    """Return a path as people write it: `pools.pcs.backends[0].url`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+CHECKS: tuple[Callable[[Mapping[str, Any]], Iterator[Reference]], ...] = (
+    _listeners,
+    _backends,
+    _strategies,
+    _routes,
+    _scaling,
+    _alerts,
+)
