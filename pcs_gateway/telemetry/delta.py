@@ -21,6 +21,8 @@ SUCCESS: Final = "success"
 SERVER_ERROR: Final = "server_error"
 """Outcome of a plain attempt that was answered with a status of 500 and more."""
 
+SWITCHING_PROTOCOLS: Final = 101
+
 
 class Event(StrEnum):
     """What is only counted, without a label."""
@@ -104,6 +106,18 @@ class Delta(msgspec.Struct, array_like=True):
     def count(self) -> int:
         """How many exchanges were measured."""
         return sum(counts.durations.count for _, _, _, counts in self.each_exchange())
+
+    def durations(self) -> Histogram:
+        """
+        Return the durations of all exchanges.
+
+        Tunnels (status 101) are left out: what lasts as long as a client likes is no response time.
+        """
+        total = Histogram()
+        for _, _, status, counts in self.each_exchange():
+            if status != SWITCHING_PROTOCOLS:
+                total.merge(counts.durations)
+        return total
 
     def is_empty(self) -> bool:
         """Return whether nothing at all was measured."""

@@ -135,7 +135,7 @@ class Recorder:
         except KeyError:
             counts[index] = 1
         cell.total += seconds
-        if seconds > cell.maximum:  # noqa: PLR1730 (a call of max takes longer than all of this branch)
+        if seconds > cell.maximum:  # a call of max takes longer than all of this branch
             cell.maximum = seconds
         cell.gateway_time += record.gateway_time
         cell.request_bytes += record.request_bytes
@@ -154,7 +154,7 @@ class Recorder:
             except KeyError:
                 counts[index] = 1
             answered.total += seconds
-            if seconds > answered.maximum:  # noqa: PLR1730 (as above)
+            if seconds > answered.maximum:
                 answered.maximum = seconds
 
         if status >= 500 or record.reason or record.outcomes:

@@ -1,0 +1,190 @@
+"""
+The access log of a worker: one JSON object on a line for each exchange.
+
+On the data path an exchange costs one append. Lines are made from batches of records, on the loop, and
+written by the thread of a `LineWriter`. The fields are those of `AccessLine`; no header field is among them,
+and secrets in the query are masked (see `redaction`).
+
+With `sample` below 1 that share of the plain exchanges is logged, chosen by chance; what was refused, was
+answered with 500 or more, broke off, or took more than one attempt is always logged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from random import Random
+from typing import Final
+
+import msgspec
+
+from pcs_gateway.telemetry.delta import Event
+from pcs_gateway.telemetry.line_writer import STANDARD_OUTPUT, LineWriter
+from pcs_gateway.telemetry.record import ExchangeRecord
+from pcs_gateway.telemetry.redaction import MAXIMUM_TARGET, shown_target
+
+BATCH: Final = 128
+"""Records that make a batch at once; encoding them holds the loop for about 0.15 ms."""
+
+_MILLISECONDS: Final = tuple(f"{number:03d}Z" for number in range(1000))
+
+
+class AccessLine(msgspec.Struct, omit_defaults=True, gc=False):
+    """
+    One line of the access log. Times are in seconds, with microseconds.
+
+    Attributes:
+        time: When the request's first byte was read: RFC 3339, UTC, with milliseconds.
+        target: As received, secrets in the query masked; cut when it is very long.
+        time_to_first_byte: From the first byte of the request to that of the response head.
+        upstream_time: The part of it that the backend took.
+        gateway_time: The gateway's own share.
+        status: 0 when no response was sent.
+        outcomes: Absent in the plain case; else every attempt as [backend, outcome].
+        reason: Absent in the plain case; else why it was refused or broke off.
+    """
+
+    time: str
+    request_id: str
+    client: str
+    method: str
+    target: str
+    route: str
+    status: int
+    duration: float
+    time_to_first_byte: float
+    upstream_time: float
+    gateway_time: float
+    attempts: int
+    pool: str
+    backend: str
+    request_bytes: int
+    response_bytes: int
+    reason: str = ""
+    outcomes: tuple[tuple[str, str], ...] = ()
+
+
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+def encode_lines(records: Sequence[ExchangeRecord]) -> bytes:
+    """Return one line of JSON for each record."""
+    lines = []
+    second = -1
+    prefix = ""
+    for record in records:
+        started = record.started
+        if int(started) != second:
+            second = int(started)
+            prefix = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+        target = record.target
+        is_plain = b"?" not in target and b"@" not in target and len(target) <= MAXIMUM_TARGET
+        lines.append(
+            AccessLine(
+                prefix + _MILLISECONDS[int((started - second) * 1000.0)],
+                record.request_id.decode("latin-1"),
+                record.client,
+                record.method.decode("latin-1"),
+                target.decode("latin-1") if is_plain else shown_target(target),
+                record.route,
+                record.status,
+                # floor division and division make microseconds without a call: a third of the time of round
+                record.duration * 1e6 // 1 / 1e6,
+                record.time_to_first_byte * 1e6 // 1 / 1e6,
+                record.upstream_time * 1e6 // 1 / 1e6,
+                record.gateway_time * 1e6 // 1 / 1e6,
+                record.attempts,
+                record.pool,
+                record.backend,
+                record.request_bytes,
+                record.response_bytes,
+                record.reason,
+                record.outcomes,
+            )
+        )
+    return _ENCODER.encode_lines(lines)
+
+
+class AccessLog:
+    """
+    Collects records and hands them over as lines.
+
+    Call `flush` about every 100 ms, and `close` at the end.
+    """
+
+    def __init__(
+        self,
+        writer: LineWriter,
+        sample: float,
+        random: Random,
+        count: Callable[[str, int], None],
+    ) -> None:
+        """
+        Begin a log.
+
+        Args:
+            writer: Where the lines go.
+            sample: Share of the plain exchanges that is logged, 0 to 1.
+            random: Chooses them.
+            count: Told how many lines were written, dropped and left out (`Recorder.count`).
+        """
+        self._writer = writer
+        self._sample = sample
+        self._random = random.random
+        self._count = count
+        self._pending: list[ExchangeRecord] = []
+        self._unsampled = 0
+        self._written = 0
+        self._dropped = 0
+
+    def __repr__(self) -> str:
+        return f"<AccessLog {len(self._pending)} records pending, {self._writer}>"
+
+    @property
+    def error(self) -> str:
+        """Why lines cannot be written at present; "" while they can."""
+        return self._writer.error
+
+    def append(self, record: ExchangeRecord) -> None:
+        """Log an exchange that is over; its record must not change any more."""
+        if self._sample < 1.0 and not is_noteworthy(record) and self._random() >= self._sample:
+            self._unsampled += 1
+            return
+        pending = self._pending
+        pending.append(record)
+        if len(pending) >= BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand over what is pending, and count what has become of the lines before."""
+        if self._pending:
+            pending, self._pending = self._pending, []
+            self._writer.put(encode_lines(pending))
+        written, dropped = self._writer.written, self._writer.dropped
+        self._tell(Event.ACCESS_LOG_WRITTEN, written - self._written)
+        self._tell(Event.ACCESS_LOG_DROPPED, dropped - self._dropped)
+        self._tell(Event.ACCESS_LOG_UNSAMPLED, self._unsampled)
+        self._written, self._dropped, self._unsampled = written, dropped, 0
+
+    def reopen(self) -> None:
+        """Open the file anew, as after its rotation."""
+        self._writer.reopen()
+
+    def close(self, timeout: float) -> bool:
+        """Write everything, for at most `timeout` seconds; return whether it is done."""
+        self.flush()
+        return self._writer.close(timeout)
+
+    def _tell(self, event: Event, amount: int) -> None:
+        if amount:
+            self._count(event, amount)
+
+
+def is_noteworthy(record: ExchangeRecord) -> bool:
+    """Return whether an exchange did not go as usual, so that no sample may leave it out."""
+    return record.status >= 500 or record.attempts > 1 or bool(record.reason)
+
+
+def destination_of(file: str) -> str | int:
+    """Return where the `file` of the configuration leads: "-" is standard output."""
+    return STANDARD_OUTPUT if file == "-" else file

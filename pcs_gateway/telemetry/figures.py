@@ -1,0 +1,45 @@
+"""What the gateway knows of itself at a moment, as plain values: the control process fills them in."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class BackendFigures(msgspec.Struct, frozen=True):
+    """
+    One backend now.
+
+    Attributes:
+        in_flight: Attempts under way, over all workers.
+        connections: Upstream connections, idle ones included, over all workers.
+    """
+
+    pool: str
+    backend: str
+    ready: bool
+    weight: int
+    in_flight: int
+    connections: int
+
+
+class GatewayFigures(msgspec.Struct, frozen=True):
+    """
+    The gateway now, and what was counted elsewhere than in exchanges.
+
+    Attributes:
+        started: When the control process started, in unix seconds.
+        backends: Every backend of every pool.
+        waiters: Requests that wait for a backend, by pool.
+        client_connections: Open client connections, by worker.
+        worker_restarts: Workers that were replaced because they died or hung, since the gateway started.
+        health_flips: Changes of health since the control process started, by pool, backend and new status.
+        reloads: Attempts to load the configuration anew, by result ("applied", "rejected").
+    """
+
+    started: float = 0.0
+    backends: tuple[BackendFigures, ...] = ()
+    waiters: dict[str, int] = {}
+    client_connections: dict[str, int] = {}
+    worker_restarts: int = 0
+    health_flips: dict[tuple[str, str, str], int] = {}
+    reloads: dict[str, int] = {}

@@ -1,0 +1,58 @@
+"""
+What must not be shown in a log: the values of whatever is named like a secret.
+
+Names are judged, values are never looked at: a secret in a path segment, or under a name that says nothing,
+cannot be told from other text. The access log holds no header fields at all.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import unquote_plus
+
+MASK: Final = "***"
+
+MAXIMUM_TARGET: Final = 2048
+"""Longer targets are cut, so that a line stays below the 4096 bytes which a pipe takes in one piece."""
+
+_SECRET_NAME = re.compile(
+    r"""
+      token(?!s|i[sz])                  # access_token, csrfToken; not max_tokens, tokenizer
+    | secret | passw | passphrase | pwd | credential | signature | session | jwt | cookie
+    | authori[sz]ation | authenticat | oauth
+    | key(?![a-z])                      # api_key, apikey, X-API-Key; not keyword
+    | (?<![a-z]) (?: auth | sig | code | otp | pin | pass | sid ) (?![a-z])
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_PAIR = re.compile(r"[^&;]+")
+_CREDENTIALS = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/?#]*@")
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether a parameter, field or key of this name is taken to hold a secret."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def shown_target(target: bytes) -> str:
+    """
+    Return a request target as a log may show it.
+
+    It is shown as received, but for the values of query parameters with secret names, and for a user name and
+    password before the host of an absolute target. Beyond `MAXIMUM_TARGET` characters it is cut.
+    """
+    text = target.decode("latin-1")
+    if "@" in text:
+        text = _CREDENTIALS.sub(rf"\1{MASK}@", text)
+    path, mark, query = text.partition("?")
+    if mark and ("%" in query or is_secret_name(query)):
+        text = f"{path}?{_PAIR.sub(_mask_pair, query)}"
+    return text if len(text) <= MAXIMUM_TARGET else f"{text[:MAXIMUM_TARGET]}…"
+
+
+def _mask_pair(pair: re.Match[str]) -> str:
+    name, equals, _ = pair.group().partition("=")
+    if equals and is_secret_name(unquote_plus(name)):
+        return f"{name}={MASK}"
+    return pair.group()
