@@ -23,7 +23,6 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from pcs_gateway.telemetry.delta import SWITCHING_PROTOCOLS, Delta, Event
 from pcs_gateway.telemetry.figures import GatewayFigures
@@ -38,6 +37,7 @@ NO_ROUTE: Final = "-"
 OCTAVES: Final = range(-13, 7)
 """Bounds of the exposed buckets as powers of two of a second: 0.12 ms to 64 s. They are edges of the buckets
 that are counted, so these counts are exact."""
+BOUNDS: Final = tuple(str(2.0**octave) for octave in OCTAVES)
 
 
 class MeasurementCollector(Collector):
@@ -291,8 +291,7 @@ def histogram(
     """Return a family of histograms with buckets at powers of two of a second."""
     family = HistogramMetricFamily(PREFIX + name, documentation, labels=labels)
     for label_values, durations in sorted(values.items(), key=lambda item: item[0]):
-        bounds = [floatToGoString(2.0**octave) for octave in OCTAVES]
-        counts = durations.cumulative(OCTAVES)
-        buckets = [*zip(bounds, map(float, counts), strict=True), ("+Inf", float(durations.count))]
+        counts = map(float, durations.cumulative(OCTAVES))
+        buckets = [*zip(BOUNDS, counts, strict=True), ("+Inf", float(durations.count))]
         family.add_metric(label_values, buckets, durations.total)
     return family

@@ -41,5 +41,5 @@ class GatewayFigures(msgspec.Struct, frozen=True):
     waiters: dict[str, int] = {}
     client_connections: dict[str, int] = {}
     worker_restarts: int = 0
-    health_flips: dict[tuple[str, str, str], int] = {}
+    health_flips: dict[tuple[str, ...], int] = {}
     reloads: dict[str, int] = {}

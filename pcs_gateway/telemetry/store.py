@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from pcs_gateway.telemetry.delta import Delta
 from pcs_gateway.telemetry.window import Recent, Window
-
-REMEMBERED_WORKERS: Final = 256
-"""Far more than ever run at once: a worker that is forgotten has been gone for long."""
 
 
 class MeasurementStore:
     """
-    Adds up the deltas of all workers, each exactly once.
+    Adds up the deltas of all workers. The channel sees to it that each comes once.
 
     Times are monotonic seconds.
 
@@ -25,31 +20,14 @@ class MeasurementStore:
     def __init__(self, now: float) -> None:
         self.totals = Delta()
         self.window = Window(now)
-        self._last_sequence: dict[int, int] = {}
 
     def __repr__(self) -> str:
-        return f"<MeasurementStore of {len(self._last_sequence)} workers, {self.totals}>"
+        return f"<MeasurementStore: {self.totals} in all>"
 
-    def add(self, incarnation: int, sequence: int, delta: Delta, now: float) -> bool:
-        """
-        Add a delta, unless it was added before.
-
-        Args:
-            incarnation: The worker's, which no other worker ever has.
-            sequence: 1, 2, 3 … of that worker's deltas; one that is sent again has the same number.
-
-        Returns:
-            Whether it was added.
-        """
-        last = self._last_sequence.pop(incarnation, 0)
-        self._last_sequence[incarnation] = max(last, sequence)
-        if len(self._last_sequence) > REMEMBERED_WORKERS:
-            del self._last_sequence[next(iter(self._last_sequence))]
-        if sequence <= last:
-            return False
+    def add(self, delta: Delta, now: float) -> None:
+        """Add what a worker measured until `now`; `delta` stays as it is."""
         self.totals.merge(delta)
         self.window.add(delta, now)
-        return True
 
     def recent(self, now: float, seconds: float = 60.0) -> Recent:
         """Return what was measured in the last `seconds`; see `Window.recent`."""
