@@ -114,10 +114,9 @@ def matching(pattern: re.Pattern[str], allowed: str) -> BeforeValidator:
     """Return a validator for text that `pattern` matches as a whole; `allowed` says so in words."""
 
     def validate(value: Any) -> str:
-        text = value if isinstance(value, str) else ""
-        if not pattern.fullmatch(text):
+        if not isinstance(value, str) or not pattern.fullmatch(value):
             raise ValueError(allowed)
-        return str(text)
+        return str(value)
 
     return BeforeValidator(validate)
 
