@@ -7,6 +7,7 @@ part is read from the kernel's per-process CPU clock, which counts nanoseconds w
 /proc/PID/stat counts hundredths of a second.
 """
 
+import contextlib
 import os
 import time
 from collections.abc import Iterable
@@ -125,6 +126,20 @@ def memory_of(pids: Iterable[int]) -> Memory:
             if name in totals:
                 totals[name] += int(value.split()[0]) * 1024
     return Memory(rss=totals["Rss"], pss=totals["Pss"])
+
+
+def reset_peak(pid: int) -> None:
+    """Let the peak resident size of a process begin anew at what it holds now (needs its owner or root)."""
+    with contextlib.suppress(OSError):
+        (PROC / str(pid) / "clear_refs").write_text("5")
+
+
+def peak_resident(pid: int) -> int:
+    """Return the largest resident size of a process so far; 0 when it is gone."""
+    for line in _read(PROC / str(pid) / "status").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0
 
 
 def _own_seconds(stat: Stat) -> float:

@@ -14,10 +14,10 @@ from enum import StrEnum
 CLAIM_PAIRS = 15
 """Fewer interleaved pairs than this support no claim of a few per cent."""
 
-LARGE_RATIO = 1.1
+LARGE_RATIO = 1.15
 """A median at least this far from 1 (either way) is more than a few per cent."""
 
-LARGE_PAIRS = 3
+LARGE_PAIRS = 5
 """A large difference needs at least this many pairs, all of them on the same side of 1."""
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks import accounting, wrk
+from benchmarks import accounting, load
 from benchmarks.scenarios import Scenario
 from benchmarks.servers import Server
 
@@ -30,15 +30,15 @@ def measure(server: Server, scenario: Scenario, seconds: float) -> Sample:
     Load a server for some seconds.
 
     Raises:
-        wrk.LoadError: nothing was answered.
+        load.LoadError: nothing was answered.
 
     """
     before = accounting.usage(server.pid)
-    result = wrk.run(scenario, server.url, seconds)
+    result = load.run(scenario, server.url, seconds)
     used = accounting.usage(server.pid).since(before)
     if not result.requests:
         message = f"{server.name} answered no request of {scenario.name}"
-        raise wrk.LoadError(message)
+        raise load.LoadError(message)
     held = accounting.memory(server.pid)
     return Sample(
         requests=result.requests,

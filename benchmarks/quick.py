@@ -37,7 +37,7 @@ def main() -> int:
             backend.port,
             options.workers or scenario.workers,
             scenario.access_log,
-            tuple(shlex.split(options.gateway_command)),
+            gateway_command=tuple(shlex.split(options.gateway_command)),
         )
         running = {n: stack.enter_context(servers.PROXIES[n](setup)) for n in samples}
         for server in running.values():
@@ -80,12 +80,10 @@ def _print_summary(samples: dict[str, list[Sample]], against: str) -> None:
             f"{name:12} CPU {cpu.median:7.2f} us ({cpu.low:.2f}-{cpu.high:.2f})  "
             f"{rate.median:7.0f}/s  p50 {p50.median:.2f} ms  p99 {p99.median:.2f} ms  PSS {memory:.1f} MiB"
         )
-    for name in samples:
-        if against in samples and name != against:
-            ratio = paired_ratio(
-                [sample.cpu_per_request for sample in samples[name]],
-                [sample.cpu_per_request for sample in samples[against]],
-            )
+    baseline = [sample.cpu_per_request for sample in samples.get(against, ())]
+    for name, rounds in samples.items():
+        if baseline and name != against:
+            ratio = paired_ratio([sample.cpu_per_request for sample in rounds], baseline)
             print(
                 f"{name} / {against}: CPU per request {ratio.median:.3f} "
                 f"({ratio.low:.3f}-{ratio.high:.3f}, {ratio.pairs} pairs)"

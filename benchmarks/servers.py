@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +31,7 @@ GATEWAY_COMMAND = (
 JSON_BYTES = 1024
 START_SECONDS = 15.0
 STOP_SECONDS = 5.0
+SYSTEM_DIRECTORIES = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 
@@ -65,7 +66,15 @@ class Setup:
     backend_port: int
     workers: int = 1
     access_log: bool = False
+    weights: tuple[int, ...] = (1,)
+    """One backend each, on as many ports from `backend_port` on; the peers know the first one only."""
     gateway_command: tuple[str, ...] = field(default=GATEWAY_COMMAND)
+
+
+def find_program(name: str) -> str | None:
+    """Return the path of a program, also from where Debian puts servers and an ordinary PATH does not look."""
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *SYSTEM_DIRECTORIES])
+    return shutil.which(name, path=path)
 
 
 def json_document(size: int = JSON_BYTES) -> str:
@@ -80,6 +89,16 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def free_port_range(count: int) -> int:
+    """Return the first of `count` neighbouring loopback ports that nobody listens on now."""
+    while True:
+        first = free_port()
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
+            for port in range(first, first + count):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
 
 
 @contextlib.contextmanager
@@ -107,7 +126,8 @@ def run(name: str, command: list[str], port: int, directory: Path) -> Iterator[S
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            cwd=HERE.parent,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - the harness has no threads
         )
     try:
         _wait_until_listening(name, process, port, log)
@@ -123,11 +143,11 @@ def backend(directory: Path) -> Iterator[Server]:
     (directory / "files").mkdir(exist_ok=True)
     large = directory / "files" / "1m"
     large.write_bytes(os.urandom(1 << 20))
-    if shutil.which("nginx"):
+    if find_program("nginx"):
         values = {"JSON": json_document(), "PORT": port}
-        command = ["nginx", "-c", str(_nginx(directory, "backend", values))]
+        command = _nginx(directory, "backend", values)
     else:
-        command = [sys.executable, "-m", "benchmarks.backend", str(port), str(directory)]
+        command = [sys.executable, "-m", "benchmarks.backend", str(port)]
     with run("backend", command, port, directory) as server:
         yield server
 
@@ -135,7 +155,6 @@ def backend(directory: Path) -> Iterator[Server]:
 @contextlib.contextmanager
 def nginx(setup: Setup, name: str = "nginx") -> Iterator[Server]:
     """Run nginx as a proxy."""
-    _require("nginx")
     port = free_port()
     log = f"{setup.directory}/{name}.log json buffer=64k flush=1s"
     values = {
@@ -145,7 +164,7 @@ def nginx(setup: Setup, name: str = "nginx") -> Iterator[Server]:
         "WORKERS": setup.workers,
         "ACCESS_LOG": log if setup.access_log else "off",
     }
-    command = ["nginx", "-c", str(_nginx(setup.directory, "proxy", values, name))]
+    command = _nginx(setup.directory, "proxy", values, name)
     with run(name, command, port, setup.directory) as server:
         yield server
 
@@ -153,7 +172,7 @@ def nginx(setup: Setup, name: str = "nginx") -> Iterator[Server]:
 @contextlib.contextmanager
 def haproxy(setup: Setup, name: str = "haproxy") -> Iterator[Server]:
     """Run HAProxy with one thread per worker."""
-    _require("haproxy")
+    program = _require("haproxy")
     port = free_port()
     fields = (
         '{"time":"%T","client":"%ci","method":"%HM","target":"%HP","status":%ST,"bytes":%B,'
@@ -167,7 +186,7 @@ def haproxy(setup: Setup, name: str = "haproxy") -> Iterator[Server]:
         "LOG_FRONTEND": f"log global\n    log-format '{fields}'" if setup.access_log else "",
     }
     path = _fill("haproxy.cfg", setup.directory / f"{name}.cfg", values)
-    with run(name, ["haproxy", "-db", "-f", str(path)], port, setup.directory) as server:
+    with run(name, [program, "-db", "-f", str(path)], port, setup.directory) as server:
         yield server
 
 
@@ -196,7 +215,7 @@ def gateway(setup: Setup, name: str = "gateway") -> Iterator[Server]:
         "DIRECTORY": setup.directory,
         "PORT": port,
         "ADMIN_PORT": free_port(),
-        "BACKEND": setup.backend_port,
+        "BACKENDS": _backend_lines(setup),
         "WORKERS": setup.workers,
         "ACCESS_ENABLED": str(setup.access_log).lower(),
         "ACCESS_FILE": setup.directory / f"{name}.log",
@@ -205,6 +224,16 @@ def gateway(setup: Setup, name: str = "gateway") -> Iterator[Server]:
     places = {"config": config, "port": port, "backend": setup.backend_port}
     command = [part.format(**places) for part in setup.gateway_command]
     with run(name, command, port, setup.directory) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def delaying_backends(directory: Path, weights: Sequence[int], mean: float) -> Iterator[Server]:
+    """Run one backend per weight on neighbouring ports, answering after `mean` seconds on average."""
+    first = free_port_range(len(weights))
+    ports = ",".join(f"{first + index}:{weight}" for index, weight in enumerate(weights))
+    command = [sys.executable, "-m", "benchmarks.backend", ports, str(mean)]
+    with run("backends", command, first, directory) as server:
         yield server
 
 
@@ -219,13 +248,22 @@ PROXIES: dict[str, Starter] = {
 }
 
 
-def _nginx(directory: Path, kind: str, values: dict[str, object], name: str = "backend") -> Path:
+def _backend_lines(setup: Setup) -> str:
+    return "\n".join(
+        f'      - {{url: "http://127.0.0.1:{setup.backend_port + index}", weight: {weight}}}'
+        for index, weight in enumerate(setup.weights)
+    )
+
+
+def _nginx(directory: Path, kind: str, values: Mapping[str, object], name: str = "backend") -> list[str]:
+    program = _require("nginx")
     user = "user root;" if os.geteuid() == 0 else ""
     common = {"DIRECTORY": directory, "USER": user}
-    return _fill(f"nginx_{kind}.conf", directory / f"{name}.conf", {**common, **values})
+    path = _fill(f"nginx_{kind}.conf", directory / f"{name}.conf", {**common, **values})
+    return [program, "-e", f"{directory}/{name}.err", "-c", str(path)]
 
 
-def _fill(template: str, path: Path, values: dict[str, object]) -> Path:
+def _fill(template: str, path: Path, values: Mapping[str, object]) -> Path:
     text = (PEERS / template).read_text()
     for key, value in values.items():
         text = text.replace(f"@{key}@", str(value))
@@ -233,10 +271,11 @@ def _fill(template: str, path: Path, values: dict[str, object]) -> Path:
     return path
 
 
-def _require(program: str) -> None:
-    if not shutil.which(program):
-        message = f"{program} is not installed"
-        raise NotInstalledError(message)
+def _require(name: str) -> str:
+    program = find_program(name)
+    if program is None:
+        raise NotInstalledError(f"{name} is not installed")
+    return program
 
 
 def _die_with_parent() -> None:

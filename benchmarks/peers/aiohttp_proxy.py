@@ -110,7 +110,7 @@ def access_log(path: str) -> tuple[logging.Logger, logging.handlers.QueueListene
     logger = logging.getLogger("access")
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    logger.addHandler(logging.handlers.QueueHandler(lines))  # type: ignore[arg-type]
+    logger.addHandler(logging.handlers.QueueHandler(lines))
     listener = logging.handlers.QueueListener(lines, logging.FileHandler(path))
     listener.start()
     return logger, listener
@@ -143,7 +143,7 @@ async def serve(port: int, backend_port: int, log_path: str) -> None:
 def main() -> None:
     """Start the workers; the first process is one of them and takes the others with it."""
     port, backend_port, workers, log_path = (*map(int, sys.argv[1:4]), sys.argv[4])
-    children = []
+    children: list[int] = []
     for _ in range(workers - 1):
         pid = os.fork()
         if not pid:

@@ -1,0 +1,77 @@
+"""
+How evenly the gateway's workers share: in flight over the backends, connections over the workers.
+
+The backends live in one process and answer after an exponentially distributed time, so that many
+exchanges are in flight; that process counts (max - min) in flight per weight exactly, over time.
+"""
+
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from benchmarks import accounting, load, servers
+from benchmarks.scenarios import Scenario
+
+WEIGHTS = (1, 1, 2)
+MEAN_DELAY = 0.02
+CONNECTIONS = 64
+WARM_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What was seen with one number of workers."""
+
+    workers: int
+    gap: float
+    """Time average of (max - min) in flight per weight."""
+    connections: tuple[int, ...]
+    """Client connections of each process that holds any."""
+    requests_per_second: float
+    errors: int
+
+    @property
+    def spread(self) -> float:
+        """The largest deviation of a worker's connections from the mean, as a ratio of the mean."""
+        mean = sum(self.connections) / self.workers
+        idle = [0] * (self.workers - len(self.connections))
+        return max(abs(count - mean) for count in (*self.connections, *idle)) / mean
+
+
+def measure(directory: Path, workers: int, seconds: float, command: tuple[str, ...]) -> Balance:
+    """Load the gateway steadily for some seconds and look at both."""
+    scenario = Scenario("balance", "steady load", connections=CONNECTIONS)
+    with servers.delaying_backends(directory, WEIGHTS, MEAN_DELAY) as backends:
+        setup = servers.Setup(directory, backends.port, workers, weights=WEIGHTS, gateway_command=command)
+        with (
+            servers.gateway(setup, f"gateway-{workers}") as gateway,
+            load.background(scenario, gateway.url, seconds + 2 * WARM_SECONDS) as running,
+        ):
+            time.sleep(WARM_SECONDS)
+            _read_gap(backends)
+            time.sleep(seconds)
+            gap = _read_gap(backends)
+            connections = connections_by_process(gateway)
+            result = running.result()
+    return Balance(workers, gap, connections, result.requests / result.duration, result.errors)
+
+
+def connections_by_process(server: servers.Server) -> tuple[int, ...]:
+    """Return how many established connections to the server's port each of its processes holds."""
+    counts = [
+        sum(
+            1
+            for connection in psutil.Process(stat.pid).net_connections("tcp")
+            if connection.status == psutil.CONN_ESTABLISHED and connection.laddr.port == server.port
+        )
+        for stat in accounting.tree(server.pid)
+    ]
+    return tuple(count for count in counts if count)
+
+
+def _read_gap(backends: servers.Server) -> float:
+    with urllib.request.urlopen(f"{backends.url}/imbalance", timeout=5) as answer:
+        return float(answer.read())

@@ -1,0 +1,173 @@
+"""The measurements that are one number each: large bodies, idle connections, balance, single operations."""
+
+import contextlib
+from collections.abc import Callable
+
+from benchmarks import balance, budgets, idle_connections, large_body, picking, servers
+from benchmarks.comparison import median, paired_ratio
+from benchmarks.results import Figure
+
+MIB = 1 << 20
+LARGE_PROXIES = ("gateway", "nginx", "haproxy")
+LARGE_ROUNDS = 5
+IDLE_PROXIES = ("gateway", "nginx")
+BALANCE_WORKERS = (1, 2, 4)
+BALANCE_SECONDS = 30.0
+
+
+def download(command: tuple[str, ...]) -> list[Figure]:
+    """Carry 1 GiB from the backend to a client, proxy after proxy, some rounds."""
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(servers.scratch_directory())
+        backend = stack.enter_context(servers.backend(directory))
+        large_body.prepare(directory)
+        large_body.download(backend)
+        setup = servers.Setup(directory, backend.port, gateway_command=command)
+        running = _start(stack, LARGE_PROXIES, setup)
+        found = {name: [large_body.download(server)] for name, server in running.items()}
+        for _ in range(LARGE_ROUNDS - 1):
+            for name, server in running.items():
+                found[name].append(large_body.download(server))
+    figures = [figure for name, bodies in found.items() for figure in _body_figures(name, bodies, "down")]
+    if "gateway" in found and "nginx" in found:
+        figures.append(_time_ratio(found["gateway"], found["nginx"]))
+    return figures
+
+
+def upload(command: tuple[str, ...]) -> list[Figure]:
+    """Carry 1 GiB from a client to a backend of ours, which throws it away (nginx would fill its disk)."""
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(servers.scratch_directory())
+        backend = stack.enter_context(servers.delaying_backends(directory, (1,), 0.0))
+        setup = servers.Setup(directory, backend.port, gateway_command=command)
+        running = _start(stack, ("gateway", "haproxy"), setup)
+        found = {name: [large_body.upload(server) for _ in range(2)] for name, server in running.items()}
+    return [figure for name, bodies in found.items() for figure in _body_figures(name, bodies, "up")]
+
+
+def idle(command: tuple[str, ...]) -> list[Figure]:
+    """Hold idle keep-alive connections."""
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(servers.scratch_directory())
+        backend = stack.enter_context(servers.backend(directory))
+        setup = servers.Setup(directory, backend.port, gateway_command=command)
+        return [
+            Figure(
+                name="idle-connection",
+                title="idle keep-alive connection",
+                target=name,
+                value=idle_connections.bytes_per_connection(server) / 1024,
+                unit="KiB",
+                budget=budgets.IDLE_CONNECTION_KIB if name == "gateway" else None,
+                note=f"PSS, from {idle_connections.FEW} to {idle_connections.MANY} connections",
+            )
+            for name, server in _start(stack, IDLE_PROXIES, setup).items()
+        ]
+
+
+def pick(_command: tuple[str, ...]) -> list[Figure]:
+    """Pick a backend, by every strategy."""
+    return [
+        Figure(
+            name=f"pick-{strategy}-{size}",
+            title=f"picking one of {size} backends, {strategy}",
+            target="gateway",
+            value=seconds * 1e6,
+            unit="µs",
+            budget=budgets.PICKING_MICROSECONDS[size],
+            note="lease begun and ended",
+        )
+        for (strategy, size), seconds in picking.measure().items()
+    ]
+
+
+def balanced(command: tuple[str, ...]) -> list[Figure]:
+    """Compare the gap between backends with several workers to that with one."""
+    with servers.scratch_directory() as directory:
+        found = [balance.measure(directory, count, BALANCE_SECONDS, command) for count in BALANCE_WORKERS]
+    return [figure for one in found for figure in _balance_figures(one, found[0])]
+
+
+PARTS: dict[str, Callable[[tuple[str, ...]], list[Figure]]] = {
+    "download": download,
+    "idle": idle,
+    "pick": pick,
+    "upload": upload,
+    "balance": balanced,
+}
+STANDARD_PARTS = ("download", "idle", "pick")
+
+
+def _start(
+    stack: contextlib.ExitStack, names: tuple[str, ...], setup: servers.Setup
+) -> dict[str, servers.Server]:
+    running = {}
+    for name in names:
+        with contextlib.suppress(servers.NotInstalledError):
+            running[name] = stack.enter_context(servers.PROXIES[name](setup))
+    return running
+
+
+def _body_figures(name: str, bodies: list[large_body.LargeBody], way: str) -> list[Figure]:
+    rates = [body.bytes_per_second / MIB for body in bodies]
+    return [
+        Figure(
+            name=f"body-{way}-throughput",
+            title=f"1 GiB {way}, throughput",
+            target=name,
+            value=median(rates),
+            unit="MiB/s",
+            note=f"{min(rates):.0f}–{max(rates):.0f}; CPU {median([b.cpu_seconds for b in bodies]):.2f} s",
+        ),
+        Figure(
+            name=f"body-{way}-growth",
+            title=f"1 GiB {way}, growth of the largest process",
+            target=name,
+            value=max(body.growth for body in bodies) / MIB,
+            unit="MiB",
+            budget=budgets.LARGE_BODY_GROWTH_MIB if name == "gateway" else None,
+            note="peak resident size over what it held before",
+        ),
+    ]
+
+
+def _time_ratio(gateway: list[large_body.LargeBody], nginx: list[large_body.LargeBody]) -> Figure:
+    ratio = paired_ratio(
+        [1 / body.bytes_per_second for body in gateway], [1 / body.bytes_per_second for body in nginx]
+    )
+    return Figure(
+        name="body-down-time-ratio",
+        title="1 GiB down, time against nginx",
+        target="gateway",
+        value=ratio.median,
+        unit="×",
+        budget=budgets.LARGE_BODY_TIME_RATIO,
+        note=f"{ratio.low:.2f}–{ratio.high:.2f}, {ratio.pairs} pairs",
+    )
+
+
+def _balance_figures(one: balance.Balance, alone: balance.Balance) -> list[Figure]:
+    is_alone = one is alone
+    note = (
+        f"{one.gap:.3f} in flight per weight; {one.requests_per_second:.0f} requests/s, {one.errors} errors"
+    )
+    return [
+        Figure(
+            name=f"balance-{one.workers}",
+            title=f"(max − min) in flight per weight, {one.workers} workers against 1",
+            target="gateway",
+            value=one.gap / alone.gap,
+            unit="×",
+            budget=None if is_alone else budgets.BALANCE_RATIO,
+            note=note,
+        ),
+        Figure(
+            name=f"spread-{one.workers}",
+            title=f"{balance.CONNECTIONS} connections over {one.workers} workers, furthest from the mean",
+            target="gateway",
+            value=one.spread,
+            unit="of the mean",
+            budget=None if is_alone else budgets.CONNECTION_SPREAD,
+            note=" / ".join(map(str, one.connections)),
+        ),
+    ]
