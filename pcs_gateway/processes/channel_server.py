@@ -138,7 +138,7 @@ class ChannelServer:
         return {row: self._acknowledged.get(incarnation, 0) for row, incarnation in rows.items()}
 
     def acknowledged_by_all(self) -> int:
-        """The version that every living worker has acknowledged; the published one when there is no worker."""
+        """The version that every living worker has acknowledged; what is published when there is none."""
         published = self._snapshot.version if self._snapshot else 0
         return min(self.acknowledged().values(), default=published)
 

@@ -2,8 +2,8 @@
 Which backend has which column of the scoreboard: pure decisions of the control process.
 
 A backend, known by its pool and URL, keeps its column for as long as it is configured. When it is removed
-its column is retired, because exchanges in flight still count in it. The law of this file: a retired column is
-given to another backend only when
+its column is retired, because exchanges in flight still count in it. The law of this file: a retired column
+is given to another backend only when
 
 - every row of the scoreboard reads zero in it, and
 - every worker has acknowledged a snapshot without the backend, so that none can begin to count in it again;

@@ -1,5 +1,5 @@
 """
-The link between the supervisor and the control process: a socket pair that carries one JSON object per packet.
+The link between supervisor and control process: a socket pair that carries one JSON object per packet.
 
     supervisor → control   {"draining": true}                      it was told to stop; say so in /readyz
                            {"reload": true}                        SIGHUP

@@ -1,6 +1,4 @@
-"""
-What ties a process to its supervisor: it shows that it lives, and notices when the supervisor does not.
-"""
+"""What ties a process to its supervisor: it shows that it lives, and notices when the supervisor is gone."""
 
 from __future__ import annotations
 

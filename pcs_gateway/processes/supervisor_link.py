@@ -1,6 +1,4 @@
-"""
-The control process' end of the link to its supervisor.
-"""
+"""The control process' end of the link to its supervisor."""
 
 from __future__ import annotations
 
@@ -70,7 +68,8 @@ class SupervisorLink:
             raise GenerationError("the supervisor takes no request now")
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
         try:
-            return await answer
+            generation: int = await answer
+            return generation
         finally:
             del self._answers[number]
 
