@@ -95,7 +95,9 @@ def _compose(text: str, file: str) -> Node | None:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else 0
-        raise _refused(file, line, f"not valid YAML: {error.problem or error.context}") from None
+        raise _refused(
+            file, line, f"not valid YAML: {error.problem or error.context}", _hint(text, line)
+        ) from None
     except RecursionError:
         raise _refused(file, 0, "nested too deeply", f"at most {DEEPEST} levels") from None
     except YAMLError as error:
@@ -105,6 +107,13 @@ def _compose(text: str, file: str) -> Node | None:
         # Malformed directives and escapes leave the YAML library by whatever its own code raised.
         raise _refused(file, 0, "not valid YAML") from None
     return node
+
+
+def _hint(text: str, line: int) -> str:
+    """Return what to write where a variable stands bare between braces, which YAML reads as a mapping."""
+    lines = text.splitlines()
+    has_variable = 0 < line <= len(lines) and "${" in lines[line - 1]
+    return "between { } or [ ], a variable in quotes" if has_variable else ""
 
 
 class _Builder:

@@ -58,7 +58,7 @@ def found(path: Path, document: Document) -> str:
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list):
-        return "a list"
+        return f"a list of {len(value)}"
     if value is None:
         return "nothing"
     if is_secret(path):
@@ -87,11 +87,11 @@ def _problem(details: ErrorDetails, path: Path, document: Document) -> Problem:
     kind, is_key = details["type"], details["loc"][-1:] == ("[key]",)
     line, place = document.line(path), path_text(path)
     if kind == "missing":
-        return Problem(document.file, line, place, "", allowed_at(path), "missing")
+        return Problem(document.file, line, place, "nothing", allowed_at(path), "missing")
     if kind == "extra_forbidden":
-        return Problem(document.file, line, place, "", *_unknown_key(path))
+        return Problem(document.file, line, place, _quoted(str(path[-1])), *_unknown_key(path))
     allowed = str(details.get("ctx", {}).get("error", "")) or allowed_at(path)
-    message = "not a valid name" if is_key else "not allowed here"
+    message = "not allowed as a name" if is_key else "not allowed"
     what = _quoted(str(path[-1])) if is_key else found(path, document)
     return Problem(document.file, line, place, what or "nothing", allowed, message)
 
@@ -100,7 +100,7 @@ def _unknown_key(path: Path) -> tuple[str, str]:
     """Return what is allowed, and the message with the nearest known key."""
     known = keys_at(path[:-1])
     hint = suggestion(str(path[-1]), known)
-    return ", ".join(known), f"unknown key, {hint}" if hint else "unknown key"
+    return ", ".join(known), f"unknown key{hint}"
 
 
 def _value(data: Any, path: Path) -> Any:

@@ -45,9 +45,9 @@ def dangling(document: Mapping[str, Any]) -> list[Reference]:
 
 
 def suggestion(word: str, known: list[str]) -> str:
-    """Return a question after the known word nearest to `word`; empty when none is near."""
+    """Return a question after the known word nearest to `word`, to end a sentence; empty when none is near."""
     near = get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"did you mean {near[0]}?" if near else ""
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
@@ -69,9 +69,17 @@ def _listeners(document: Mapping[str, Any]) -> Iterator[Reference]:
             ("listen",), "nothing would be opened: TLS listeners have no effect yet", "a plain address"
         )
     admin = mapping(document.get("admin")).get("address", "127.0.0.1:9901")
-    if admin in _fixed(addresses):
-        place = ("admin", "address") if "admin" in document else ("listen", addresses.index(admin), "address")
-        yield Reference(place, "address used by both listen and admin")
+    for index, address in enumerate(addresses):
+        if _clash(address, admin):
+            yield Reference(("listen", index, "address"), f"already the address of admin ({admin})")
+
+
+def _clash(one: Any, other: Any) -> bool:
+    """Return whether two addresses cannot be open at the same time."""
+    if None in _fixed([one, other]):
+        return False
+    (host, _, port), (other_host, _, other_port) = one.rpartition(":"), other.rpartition(":")
+    return port == other_port and (host == other_host or "0.0.0.0" in {host, other_host})  # noqa: S104 - compared
 
 
 def _fixed(addresses: list[Any]) -> list[Any]:
@@ -168,8 +176,7 @@ def _twice(places: list[Any], values: list[Any]) -> Iterator[Reference]:
 
 
 def _unknown(kind: str, word: str, known: list[str]) -> str:
-    hint = suggestion(word, known)
-    return f"no such {kind}" + (f", {hint}" if hint else "")
+    return f"no such {kind}{suggestion(word, known)}"
 
 
 def path_text(path: Path) -> str:

@@ -1,0 +1,23 @@
+"""What every verb's file begins with: an `app` that behaves as the others do."""
+
+from __future__ import annotations
+
+import typer
+
+
+def new_app(summary: str | None = None) -> typer.Typer:
+    """
+    Return an application with plain help and no extra options.
+
+    An app with one command is the verb itself; one with several needs a `summary` and shows them as
+    its own verbs. Commands raise `GatewayError`, which `main` shows as one line, return an exit status
+    or nothing. In the docstring of a command, a line with only a backspace escape keeps the lines of the
+    paragraph below it as they are: that is how examples are shown.
+    """
+    return typer.Typer(
+        help=summary,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        no_args_is_help=summary is not None,
+    )
