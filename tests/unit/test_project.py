@@ -13,6 +13,8 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 LOCKS = ("requirements.lock", "requirements-build.lock", "requirements-dev.lock")
+COMPANIONS = {"annotated-types": "pydantic", "pydantic-core": "pydantic"}
+"""Distributions that another one pins and has its users import from."""
 MODULES = sorted((REPOSITORY / "pcs_gateway").rglob("*.py"))
 TEST_FILES = sorted((REPOSITORY / "tests").rglob("test_*.py"))
 
@@ -110,6 +112,7 @@ class TestImports:
     def test_third_party_imports_are_declared(self) -> None:
         """The package imports no distribution that merely happens to be installed."""
         declared = requirement_names(PROJECT["project"]["dependencies"])
+        declared |= {name for name, owner in COMPANIONS.items() if owner in declared}
         distributions = packages_distributions()
         own = {"pcs_gateway", *sys.stdlib_module_names}
 
