@@ -20,20 +20,22 @@ _REQUEST = (
     b"User-Agent: benchmark/1.0\r\nX-Tenant: acme\r\n\r\n"
 )
 _AT_ONCE = 50
-_SETTLE_SECONDS = 2.5
+SETTLE_SECONDS = 2.5
 
 
-def bytes_per_connection(server: Server, few: int = FEW, many: int = MANY) -> float:
+def bytes_per_connection(
+    server: Server, few: int = FEW, many: int = MANY, settle: float = SETTLE_SECONDS
+) -> float:
     """Return by how many bytes (PSS of all processes) each further connection makes the proxy grow."""
     with contextlib.ExitStack() as stack:
         _open(server, few, stack)
-        held_before = _settled(server)
+        held_before = _settled(server, settle)
         _open(server, many - few, stack)
-        return (_settled(server) - held_before) / (many - few)
+        return (_settled(server, settle) - held_before) / (many - few)
 
 
-def _settled(server: Server) -> int:
-    time.sleep(_SETTLE_SECONDS)
+def _settled(server: Server, seconds: float) -> int:
+    time.sleep(seconds)
     return accounting.memory(server.pid).pss
 
 

@@ -72,7 +72,7 @@ class Setup:
 
 
 def find_program(name: str) -> str | None:
-    """Return the path of a program, also from where Debian puts servers and an ordinary PATH does not look."""
+    """Return a program's path, also from where Debian puts servers and an ordinary PATH does not look."""
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), *SYSTEM_DIRECTORIES])
     return shutil.which(name, path=path)
 
