@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from math import floor
 from random import Random
 from typing import Final
 
@@ -24,7 +25,9 @@ from pcs_gateway.telemetry.record import ExchangeRecord
 from pcs_gateway.telemetry.redaction import MAXIMUM_TARGET, shown_target
 
 BATCH: Final = 128
-"""Records that make a batch at once; encoding them holds the loop for about 0.15 ms."""
+"""Records that are encoded at once, which holds the loop for about 0.15 ms."""
+HAND_OVER_BATCHES: Final = 8
+"""So many are handed over without waiting for `flush`: each time wakes the thread, which wants the GIL."""
 
 _MILLISECONDS: Final = tuple(f"{number:03d}Z" for number in range(1000))
 
@@ -70,29 +73,31 @@ _ENCODER: Final = msgspec.json.Encoder()
 def encode_lines(records: Sequence[ExchangeRecord]) -> bytes:
     """Return one line of JSON for each record."""
     lines = []
-    second = -1
+    second = limit = 0.0
     prefix = ""
     for record in records:
         started = record.started
-        if int(started) != second:
-            second = int(started)
+        if not second <= started < limit:
+            second = floor(started)
+            limit = second + 1.0
             prefix = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
-        target = record.target
-        is_plain = b"?" not in target and b"@" not in target and len(target) <= MAXIMUM_TARGET
+        target = record.target.decode("latin-1")
+        if "?" in target or "@" in target or len(target) > MAXIMUM_TARGET:
+            target = shown_target(target)
         lines.append(
             AccessLine(
-                prefix + _MILLISECONDS[int((started - second) * 1000.0)],
+                prefix + _MILLISECONDS[floor((started - second) * 1000.0)],
                 record.request_id.decode("latin-1"),
                 record.client,
                 record.method.decode("latin-1"),
-                target.decode("latin-1") if is_plain else shown_target(target),
+                target,
                 record.route,
                 record.status,
-                # floor division and division make microseconds without a call: a third of the time of round
-                record.duration * 1e6 // 1 / 1e6,
-                record.time_to_first_byte * 1e6 // 1 / 1e6,
-                record.upstream_time * 1e6 // 1 / 1e6,
-                record.gateway_time * 1e6 // 1 / 1e6,
+                # microseconds by floor: a fifth of the time of round, a half of that of int
+                floor(record.duration * 1e6) / 1e6,
+                floor(record.time_to_first_byte * 1e6) / 1e6,
+                floor(record.upstream_time * 1e6) / 1e6,
+                floor(record.gateway_time * 1e6) / 1e6,
                 record.attempts,
                 record.pool,
                 record.backend,
@@ -133,6 +138,7 @@ class AccessLog:
         self._random = random.random
         self._count = count
         self._pending: list[ExchangeRecord] = []
+        self._encoded: list[bytes] = []
         self._unsampled = 0
         self._written = 0
         self._dropped = 0
@@ -145,6 +151,11 @@ class AccessLog:
         """Why lines cannot be written at present; "" while they can."""
         return self._writer.error
 
+    @property
+    def waiting_bytes(self) -> int:
+        """What was handed over and is neither written nor lost yet."""
+        return self._writer.waiting_bytes
+
     def append(self, record: ExchangeRecord) -> None:
         """Log an exchange that is over; its record must not change any more."""
         if self._sample < 1.0 and not is_noteworthy(record) and self._random() >= self._sample:
@@ -153,13 +164,17 @@ class AccessLog:
         pending = self._pending
         pending.append(record)
         if len(pending) >= BATCH:
-            self.flush()
+            self._encode()
+            if len(self._encoded) >= HAND_OVER_BATCHES:
+                self.flush()
 
     def flush(self) -> None:
         """Hand over what is pending, and count what has become of the lines before."""
         if self._pending:
-            pending, self._pending = self._pending, []
-            self._writer.put(encode_lines(pending))
+            self._encode()
+        if self._encoded:
+            self._writer.put(b"".join(self._encoded))
+            self._encoded.clear()
         written, dropped = self._writer.written, self._writer.dropped
         self._tell(Event.ACCESS_LOG_WRITTEN, written - self._written)
         self._tell(Event.ACCESS_LOG_DROPPED, dropped - self._dropped)
@@ -174,6 +189,10 @@ class AccessLog:
         """Write everything, for at most `timeout` seconds; return whether it is done."""
         self.flush()
         return self._writer.close(timeout)
+
+    def _encode(self) -> None:
+        pending, self._pending = self._pending, []
+        self._encoded.append(encode_lines(pending))
 
     def _tell(self, event: Event, amount: int) -> None:
         if amount:

@@ -35,20 +35,19 @@ def is_secret_name(name: str) -> bool:
     return _SECRET_NAME.search(name) is not None
 
 
-def shown_target(target: bytes) -> str:
+def shown_target(target: str) -> str:
     """
     Return a request target as a log may show it.
 
     It is shown as received, but for the values of query parameters with secret names, and for a user name and
     password before the host of an absolute target. Beyond `MAXIMUM_TARGET` characters it is cut.
     """
-    text = target.decode("latin-1")
-    if "@" in text:
-        text = _CREDENTIALS.sub(rf"\1{MASK}@", text)
-    path, mark, query = text.partition("?")
+    if "@" in target:
+        target = _CREDENTIALS.sub(rf"\1{MASK}@", target)
+    path, mark, query = target.partition("?")
     if mark and ("%" in query or is_secret_name(query)):
-        text = f"{path}?{_PAIR.sub(_mask_pair, query)}"
-    return text if len(text) <= MAXIMUM_TARGET else f"{text[:MAXIMUM_TARGET]}…"
+        target = f"{path}?{_PAIR.sub(_mask_pair, query)}"
+    return target if len(target) <= MAXIMUM_TARGET else f"{target[:MAXIMUM_TARGET]}…"
 
 
 def _mask_pair(pair: re.Match[str]) -> str:
