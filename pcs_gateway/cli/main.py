@@ -99,26 +99,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
             given or ["--help"], prog_name="pcs-gateway", standalone_mode=False
         )
         return status if isinstance(status, int) else 0
-    except ConfigurationError as error:
-        return _fail(str(error), BAD_USAGE)
-    except GatewayError as error:
-        return _fail(f"pcs-gateway: {error}", error.status if isinstance(error, CommandError) else 1)
-    except TyperException as error:
-        return _fail(f"pcs-gateway: {error.format_message()} (pcs-gateway --help shows the way)", BAD_USAGE)
-    except OSError as error:
-        return _fail(f"pcs-gateway: {error}", 1)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - a bug of ours is one line too, with its place
-        return _fail(f"pcs-gateway: internal error: {type(error).__name__}: {error} ({_place(error)})", 1)
+        text, status = _told(error)
+        typer.echo(text, err=True)
+        return status
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """Return the text of an error, one line for each problem, and the exit status."""
+    if isinstance(error, ConfigurationError):
+        return str(error), BAD_USAGE
+    if isinstance(error, GatewayError):
+        return f"pcs-gateway: {error}", error.status if isinstance(error, CommandError) else 1
+    if isinstance(error, TyperException):
+        return f"pcs-gateway: {error.format_message()} (pcs-gateway --help shows the way)", BAD_USAGE
+    if isinstance(error, OSError):
+        return f"pcs-gateway: {error}", 1
+    return f"pcs-gateway: internal error: {type(error).__name__}: {error} ({_place(error)})", 1
 
 
 def _place(error: Exception) -> str:
     """Return file and line of where an error was raised."""
     frame = extract_tb(error.__traceback__)[-1]
     return f"{frame.filename}:{frame.lineno}"
-
-
-def _fail(text: str, status: int) -> int:
-    typer.echo(text, err=True)
-    return status

@@ -45,7 +45,7 @@ def dangling(document: Mapping[str, Any]) -> list[Reference]:
 
 
 def suggestion(word: str, known: list[str]) -> str:
-    """Return a question after the known word nearest to `word`, to end a sentence; empty when none is near."""
+    """Return a question after the known word nearest to `word`, in brackets; empty when none is near."""
     near = get_close_matches(word, known, n=1, cutoff=0.6)
     return f" (did you mean {near[0]}?)" if near else ""
 
