@@ -8,11 +8,12 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from pcs_gateway.section import Integer, Method, Name, Number, Section, UrlPath
+from pcs_gateway.section import Integer, Method, Name, Number, Section, UrlPath, matching
 from pcs_gateway.units import Duration, Ratio
 
 BACKEND_URL_ALLOWED = "http://host:port, without path, query or credentials"
 HTTPS_ALLOWED = "http://host:port; TLS to backends is not built yet, and plain text is never its substitute"
+BACKEND_NAME_ALLOWED = "a name of up to 128 letters, digits and . _ - : [ ]"
 HASH_ON_ALLOWED = "header:NAME, cookie:NAME, path or client_address"
 HEDGE_AFTER_ALLOWED = 'a percentile from p50 to p99.9, or a duration such as "50ms"'
 RETRY_ON_ALLOWED = "connect_failure, reset_before_response, or a status code from 500 to 599"
@@ -74,18 +75,6 @@ def _is_backend_url(parts: SplitResult) -> bool:
     )
 
 
-def _upstream_host(value: Any) -> str:
-    if not isinstance(value, str) or not _AUTHORITY.fullmatch(value):
-        raise ValueError(UPSTREAM_HOST_ALLOWED)
-    return str(value)
-
-
-def _hash_on(value: Any) -> str:
-    if not isinstance(value, str) or not _HASH_ON.fullmatch(value):
-        raise ValueError(HASH_ON_ALLOWED)
-    return str(value)
-
-
 def _hedge_after(value: Any) -> str:
     if not isinstance(value, str) or not (_PERCENTILE.fullmatch(value) or _DURATION.fullmatch(value)):
         raise ValueError(HEDGE_AFTER_ALLOWED)
@@ -100,12 +89,6 @@ def _retry_cause(value: Any) -> str | int:
     return value
 
 
-def _backend_name(value: Any) -> str:
-    if not isinstance(value, str) or not _BACKEND_NAME.fullmatch(value):
-        raise ValueError("a name of up to 128 letters, digits and . _ - : [ ]")
-    return str(value)
-
-
 def _name_from_url(data: dict[str, Any]) -> str:
     _, host, port = split_backend_url(data["url"])
     return host_port(host, port)
@@ -113,9 +96,9 @@ def _name_from_url(data: dict[str, Any]) -> str:
 
 BackendUrl = Annotated[str, BeforeValidator(_backend_url)]
 """http://host:port; a host name is resolved by the control process."""
-UpstreamHost = Annotated[str, BeforeValidator(_upstream_host)]
+UpstreamHost = Annotated[str, matching(_AUTHORITY, UPSTREAM_HOST_ALLOWED)]
 """What the Host field of a forwarded request says."""
-HashOn = Annotated[str, BeforeValidator(_hash_on)]
+HashOn = Annotated[str, matching(_HASH_ON, HASH_ON_ALLOWED)]
 """The part of a request that a hash strategy keeps together."""
 RetryCause = Annotated[str | int, BeforeValidator(_retry_cause)]
 """A failure or a status code that may be tried again."""
@@ -133,7 +116,9 @@ class BackendConfig(Section):
     url: BackendUrl
     """Where it is: `http://host:port`. A host name is resolved again as its TTL says."""
 
-    name: Annotated[str, BeforeValidator(_backend_name)] = Field(default_factory=_name_from_url)
+    name: Annotated[str, matching(_BACKEND_NAME, BACKEND_NAME_ALLOWED)] = Field(
+        default_factory=_name_from_url
+    )
     """How metrics, logs and the admin API call it; unique in its pool. Default: host:port of `url`."""
 
     weight: Annotated[Integer, Field(ge=1, le=1000)] = 1
@@ -170,7 +155,7 @@ class HealthCheckConfig(Section):
     path: UrlPath | None = None
     """Path of an HTTP check; without one the check is a TCP connect."""
 
-    host: Annotated[str, BeforeValidator(_upstream_host)] | None = None
+    host: Annotated[str, matching(_AUTHORITY, "a host name with an optional port")] | None = None
     """Host field of the HTTP check. Default: the backend's own host and port."""
 
     interval: PositiveDuration = 5.0

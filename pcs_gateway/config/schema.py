@@ -65,7 +65,8 @@ def unwrapped(annotation: Any, metadata: tuple[Any, ...] = ()) -> Kind:
     """Return the kind behind `Annotated` and `| None`."""
     if get_origin(annotation) is Annotated:
         inner, *attached = get_args(annotation)
-        return unwrapped(inner, (*attached, *metadata))
+        flat = [part for one in attached for part in (one.metadata if isinstance(one, FieldInfo) else (one,))]
+        return unwrapped(inner, (*flat, *metadata))
     if get_origin(annotation) in {Union, UnionType}:
         rest = [one for one in get_args(annotation) if one is not NoneType]
         if len(rest) == 1:
@@ -108,6 +109,11 @@ def allowed(kind: Kind) -> str:
     if origin is tuple:
         return f"a list{_count(kind.metadata)} of: {allowed(unwrapped(arguments[0]))}"
     return _refusal(kind) + _range(kind.metadata)
+
+
+def dumped(value: Any, kind: Kind) -> Any:
+    """Return a value of this kind as a file would write it."""
+    return _adapter(kind.annotation, kind.metadata).dump_python(value, mode="json")
 
 
 class _Unacceptable:
