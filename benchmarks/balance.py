@@ -13,11 +13,11 @@ from pathlib import Path
 import psutil
 
 from benchmarks import accounting, load, servers
-from benchmarks.scenarios import Scenario
+from benchmarks.scenarios import STEADY
 
 WEIGHTS = (1, 1, 2)
 MEAN_DELAY = 0.02
-CONNECTIONS = 64
+CONNECTIONS = STEADY.connections
 WARM_SECONDS = 1.0
 
 
@@ -43,12 +43,11 @@ class Balance:
 
 def measure(directory: Path, workers: int, seconds: float, command: tuple[str, ...]) -> Balance:
     """Load the gateway steadily for some seconds and look at both."""
-    scenario = Scenario("balance", "steady load", connections=CONNECTIONS)
     with servers.delaying_backends(directory, WEIGHTS, MEAN_DELAY) as backends:
         setup = servers.Setup(directory, backends.port, workers, weights=WEIGHTS, gateway_command=command)
         with (
             servers.gateway(setup, f"gateway-{workers}") as gateway,
-            load.background(scenario, gateway.url, seconds + 2 * WARM_SECONDS) as running,
+            load.background(STEADY, gateway.url, seconds + 2 * WARM_SECONDS) as running,
         ):
             time.sleep(WARM_SECONDS)
             _read_gap(backends)

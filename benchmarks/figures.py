@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable
 
-from benchmarks import balance, budgets, idle_connections, large_body, picking, servers
+from benchmarks import balance, budgets, idle_connections, large_body, picking, servers, telemetry_record
 from benchmarks.comparison import median, paired_ratio
 from benchmarks.results import Figure
 
@@ -81,6 +81,22 @@ def pick(_command: tuple[str, ...]) -> list[Figure]:
     ]
 
 
+def record(_command: tuple[str, ...]) -> list[Figure]:
+    """Record one exchange in telemetry, and log it."""
+    return [
+        Figure(
+            name=f"telemetry-{name}",
+            title=f"telemetry of one exchange: {cost.title}",
+            target="gateway",
+            value=cost.median * 1e6,
+            unit="µs",
+            budget=budgets.RECORDING_MICROSECONDS if name.startswith("record") else None,
+            note=f"{cost.low * 1e6:.3f}–{cost.high * 1e6:.3f}",
+        )
+        for name, cost in telemetry_record.measure().items()
+    ]
+
+
 def balanced(command: tuple[str, ...]) -> list[Figure]:
     """Compare the gap between backends with several workers to that with one."""
     with servers.scratch_directory() as directory:
@@ -92,10 +108,11 @@ PARTS: dict[str, Callable[[tuple[str, ...]], list[Figure]]] = {
     "download": download,
     "idle": idle,
     "pick": pick,
+    "record": record,
     "upload": upload,
     "balance": balanced,
 }
-STANDARD_PARTS = ("download", "idle", "pick")
+STANDARD_PARTS = ("download", "idle", "pick", "record")
 
 
 def _start(

@@ -35,3 +35,6 @@ SCENARIOS: dict[str, Scenario] = {
         Scenario("megabyte-2", "GET, 1 MiB body, 2 workers", path="/files/1m", workers=2, connections=16),
     )
 }
+
+STEADY = Scenario("steady", "steady load", connections=64)
+"""What the balance of the workers is measured under."""
