@@ -1,5 +1,5 @@
 """
-The log of a process that has no logging library: one JSON line for each event.
+The log of a process that has no logging library: one line for each event, as `telemetry.logging` writes them.
 
 It uses the standard library only, since the supervisor imports it.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Protocol, TextIO
+from typing import Any, Final, Protocol, TextIO
 
 from pcs_gateway.clock import Clock
 
@@ -32,16 +33,27 @@ class Log(Protocol):
 
 class EventLog:
     """
-    Events as JSON lines with `time`, `level`, `event`, `process` and the fields of the event.
+    Events on standard error, with `time`, `level`, `event`, `process` and the fields of the event.
 
-    Attributes:
-        process: The process' role, on every line.
+    Args:
+        process: Its role, on every line.
+        level: The least that is written: info, warning or error; debug is as info, no event is less.
+        style: json or text.
+        stream: Where to, instead of standard error.
     """
 
-    def __init__(self, process: str, clock: Clock, stream: TextIO | None = None) -> None:
-        """Write to `stream`; to standard error when there is none."""
-        self.process = process
+    def __init__(
+        self,
+        process: str,
+        clock: Clock,
+        level: str = "info",
+        style: str = "json",
+        stream: TextIO | None = None,
+    ) -> None:
+        self._process = process
         self._clock = clock
+        self._least = SEVERITY[level]
+        self._render = RENDERERS[style]
         self._stream = stream
 
     def info(self, event: str, **fields: object) -> None:
@@ -57,12 +69,30 @@ class EventLog:
         self._write("error", event, fields)
 
     def _write(self, level: str, event: str, fields: dict[str, object]) -> None:
-        """One line by one write; an error of the log's own end must never end a process."""
+        """One line by one write; a standard error that is closed or full loses it, and ends no process."""
+        if SEVERITY[level] < self._least:
+            return
         time = datetime.fromtimestamp(self._clock.time(), UTC).isoformat(timespec="milliseconds")
-        line = {"time": time.replace("+00:00", "Z"), "level": level, "event": event, "process": self.process}
+        line = {"time": time.replace("+00:00", "Z"), "level": level, "event": event, "process": self._process}
         stream = self._stream or sys.stderr
         try:
-            stream.write(json.dumps(line | fields, default=str) + "\n")
+            stream.write(self._render({**line, **fields}) + "\n")
             stream.flush()
         except (OSError, ValueError):
             pass
+
+
+def render_json(line: dict[str, Any]) -> str:
+    """One JSON object."""
+    return json.dumps(line, default=repr)
+
+
+def render_text(line: dict[str, Any]) -> str:
+    """Text for people: time, level, process, event, then name=value."""
+    fields = dict(line)
+    head = f"{fields.pop('time')} {fields.pop('level'):<7} {fields.pop('process')}: {fields.pop('event')}"
+    return " ".join([head, *(f"{name}={value!r}" for name, value in fields.items())])
+
+
+SEVERITY: Final = {"debug": 0, "info": 0, "warning": 1, "error": 2}
+RENDERERS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {"json": render_json, "text": render_text}

@@ -220,7 +220,7 @@ class Generations:
         generation = self.starting
         if generation is None:
             return False
-        if any(seat.early_deaths for seat in generation.seats):
+        if any(seat.deaths or seat.early_deaths for seat in generation.seats):
             self._abandon(generation, "a worker ended before it accepted connections; the log says how")
         elif all(self._accepts(seat) for seat in generation.seats):
             self._promote(generation)

@@ -94,6 +94,8 @@ class SupervisorPlan:
         state_directory: Absolute path; made with mode 0700 when missing.
         drain_delay: From SIGTERM until the listeners close, in seconds.
         drain_timeout: What exchanges in flight are given after that, in seconds.
+        log_level: debug, info, warning or error; of the supervisor's own log.
+        log_format: json or text.
         control_module: Started with `python -m` as the control process.
         worker_module: Started with `python -m` as a worker.
     """
@@ -106,6 +108,8 @@ class SupervisorPlan:
     workers_fixed: bool = False
     drain_delay: float = 0.0
     drain_timeout: float = 30.0
+    log_level: str = "info"
+    log_format: str = "json"
     control_module: str = "pcs_gateway.control_process"
     worker_module: str = "pcs_gateway.worker_process"
     patience: Patience = field(default_factory=Patience)

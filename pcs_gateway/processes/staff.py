@@ -53,7 +53,7 @@ class Seat:
         child: Who sits in it.
         early_deaths: How many died soon after their start, in a row.
         not_before: Monotonic seconds of the earliest next start.
-        starts: How often it was filled.
+        deaths: How many left it while it was open.
     """
 
     role: Role
@@ -64,7 +64,7 @@ class Seat:
     child: Child | None = None
     early_deaths: int = 0
     not_before: float = 0.0
-    starts: int = 0
+    deaths: int = 0
 
     def __repr__(self) -> str:
         who = f"pid {self.child.pid} in row {self.child.row}" if self.child else "nobody"
@@ -152,8 +152,7 @@ class Staff:
             return
         self._scoreboard.row(row).pid = pid
         seat.child = Child(pid, row, now)
-        seat.starts += 1
-        if seat.starts > 1:
+        if seat.deaths:
             self._count_restart(seat.role)
         self._log.info("process_started", **_facts(seat, seat.child))
 
@@ -165,6 +164,7 @@ class Staff:
         if not seat.is_open:
             self._log.info("process_ended", **_facts(seat, child), **_ending(status))
             return
+        seat.deaths += 1
         seat.early_deaths = seat.early_deaths + 1 if lived < self._patience.early_death else 0
         delay = restart_delay(seat.early_deaths)
         seat.not_before = now + delay

@@ -2,8 +2,8 @@
 The supervisor: the process that `serve` becomes. It opens what all processes share, starts and keeps them.
 
 It does next to nothing, so that next to nothing can go wrong in it: no traffic, no configuration file, no
-thread, the standard library only. Everything it waits for ends one call of `select`: a signal, a packet of the
-control process, or a quarter of a second.
+thread, the standard library only. Everything it waits for ends one call of `select`: a signal, a packet of
+the control process, or a quarter of a second.
 
     SIGTERM, SIGINT   drain: readiness turns 503 at once, accepting goes on for `drain_delay`, then the
                       listeners close and exchanges in flight get `drain_timeout`; a second one hurries
@@ -301,7 +301,7 @@ def main() -> int:
     plan = SupervisorPlan.from_json(os.environ.pop(SUPERVISOR_VARIABLE))
     raise_descriptor_limit()
     try:
-        supervisor = Supervisor(plan, clock, EventLog("supervisor", clock))
+        supervisor = Supervisor(plan, clock, EventLog("supervisor", clock, plan.log_level, plan.log_format))
     except CommandError as error:
         sys.stderr.write(f"pcs-gateway: {error}\n")
         return error.status

@@ -257,7 +257,7 @@ class _ControlConnection(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 (for the type checker)
+        assert isinstance(transport, asyncio.WriteTransport)
         self._transport = transport
         self._channel.connected(self)
 
