@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pcs_gateway.config.references import STRATEGIES_TO_COME, Path, path_text
+from pcs_gateway.config.references import Path, path_text
 
 OFF: tuple[Any, ...] = (None, False, 0, "", "0", "0s", "none", {}, [])
 """Values that ask for nothing."""
@@ -21,8 +21,7 @@ WITHOUT_EFFECT: Mapping[str, str] = {
     "pools.*.slow_start": "slow start is not built yet; a ready backend takes its full share at once",
     "pools.*.queue.overload_timeout": "shedding of old waiters is not built yet",
     "pools.*.concurrency": "limits on a whole pool are not built yet; connections.max_per_backend holds",
-    "pools.*.retry.attempts": "retries are not built yet beyond one after a failed connect or an early reset",
-    "pools.*.retry.on": "retries are not built yet beyond one after a failed connect or an early reset",
+    "pools.*.retry.on": "only failed connects and resets before the response are tried again yet",
     "pools.*.retry.budget": "retry budgets are not built yet",
     "pools.*.retry.backoff": "pauses before a retry are not built yet",
     "pools.*.hedge": "hedging is not built yet",
@@ -42,23 +41,31 @@ WITHOUT_EFFECT: Mapping[str, str] = {
 """Path of a key (* is any name or position) and why it has no effect."""
 
 
+WITHOUT_EFFECT_VALUES: Mapping[str, tuple[Any, str]] = {
+    "pools.*.strategy": ("consistent_hash", "hashing is not built yet; least_connections is used"),
+    "routes.*.side_effects": (False, "requests are repeated as retry.methods says yet, on every route"),
+}
+"""Path of a key, the value that has no effect, and why."""
+
+
 def notices(data: Mapping[str, Any], lines: Mapping[Path, int]) -> list[str]:
     """Return one line for each key of the file that has no effect, in the order of the file."""
     found = [
-        (lines.get(path, 0), f"{path_text(path)} (line {lines.get(path, 0)}) has no effect: {reason}")
+        (path, reason)
         for pattern, reason in WITHOUT_EFFECT.items()
         for path, value in _matches(data, pattern.split("."), ())
         if not _asks_for_nothing(value)
     ]
     found += [
-        (
-            lines.get(path, 0),
-            f"{path_text(path)} (line {lines.get(path, 0)}) has no effect: {value} is not built yet",
-        )
-        for path, value in _matches(data, ["pools", "*", "strategy"], ())
-        if value in STRATEGIES_TO_COME
+        (path, reason)
+        for pattern, (idle, reason) in WITHOUT_EFFECT_VALUES.items()
+        for path, value in _matches(data, pattern.split("."), ())
+        if value == idle and isinstance(value, type(idle))
     ]
-    return [text for _, text in sorted(found)]
+    found.sort(key=lambda one: lines.get(one[0], 0))
+    return [
+        f"{path_text(path)} (line {lines.get(path, 0)}) has no effect: {reason}" for path, reason in found
+    ]
 
 
 def _asks_for_nothing(value: Any) -> bool:

@@ -1,0 +1,141 @@
+"""What a pool does about load and failure: its queue, concurrency limit, retries and hedges."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+
+from pcs_gateway.section import Integer, Method, Number, Section
+from pcs_gateway.units import Duration, Ratio
+
+HEDGE_AFTER_ALLOWED = 'a percentile from p50 to p99.9, or a duration such as "50ms"'
+RETRY_ON_ALLOWED = "connect_failure, reset_before_response, or a status code from 500 to 599"
+
+RETRY_CAUSES = ("connect_failure", "reset_before_response")
+"""Failures that may be tried again, beside status codes."""
+
+_PERCENTILE = re.compile(r"p([5-9]\d(\.\d)?)", re.ASCII)
+_DURATION = re.compile(r"\d{1,9}(\.\d{1,9})?(us|ms|s|m)", re.ASCII)
+
+
+def _hedge_after(value: Any) -> str:
+    if not isinstance(value, str) or not (_PERCENTILE.fullmatch(value) or _DURATION.fullmatch(value)):
+        raise ValueError(HEDGE_AFTER_ALLOWED)
+    return str(value)
+
+
+def _retry_cause(value: Any) -> str | int:
+    if value in RETRY_CAUSES:
+        return str(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 500 <= value <= 599:
+        raise ValueError(RETRY_ON_ALLOWED)
+    return value
+
+
+RetryCause = Annotated[str | int, BeforeValidator(_retry_cause)]
+"""A failure or a status code that may be tried again."""
+
+
+class QueueConfig(Section):
+    """Where requests wait when every backend is at `connections.max_per_backend`."""
+
+    max_waiting: Annotated[Integer, Field(ge=0, le=1_000_000)] = 512
+    """Most requests that wait in all workers; beyond it the answer is 503 at once."""
+
+    timeout: Duration = 2.0
+    """How long a request waits at most; then the answer is 503."""
+
+    overload_timeout: Duration = 0.005
+    """How long it waits while the queue has not been empty for long."""
+
+
+class ConcurrencyConfig(Section):
+    """A limit on attempts in flight to a whole pool, measured or given."""
+
+    mode: Literal["adaptive", "fixed"] = "adaptive"
+    """adaptive: found from measured durations; fixed: `maximum`."""
+
+    minimum: Annotated[Integer, Field(ge=1)] = 4
+    """adaptive: never below this."""
+
+    maximum: Annotated[Integer, Field(ge=1)] = 1000
+    """Never above this."""
+
+    initial: Annotated[Integer, Field(ge=1)] = 32
+    """adaptive: where it starts."""
+
+    @field_validator("maximum")
+    @classmethod
+    def _not_below_the_minimum(cls, maximum: int, info: ValidationInfo) -> int:
+        if info.data.get("mode") == "adaptive" and maximum < info.data.get("minimum", maximum):
+            raise ValueError(f"at least minimum ({info.data['minimum']})")
+        return maximum
+
+    @field_validator("initial")
+    @classmethod
+    def _within_the_limits(cls, initial: int, info: ValidationInfo) -> int:
+        low, high = info.data.get("minimum", initial), info.data.get("maximum", initial)
+        if info.data.get("mode") == "adaptive" and not low <= initial <= high:
+            raise ValueError(f"from minimum to maximum ({low} to {high})")
+        return initial
+
+
+class RetryBudgetConfig(Section):
+    """How much retries may add to the load of a pool."""
+
+    ratio: Ratio = 0.2
+    """Retries allowed for each request of the last ten seconds."""
+
+    minimum_per_second: Annotated[Number, Field(ge=0)] = 10.0
+    """Retries allowed each second however little traffic there is."""
+
+
+class BackoffConfig(Section):
+    """The pause before a retry: random, up to a bound that doubles each time."""
+
+    base: Duration = 0.025
+    """Bound of the first pause."""
+
+    maximum: Duration = 0.25
+    """Bound of any pause."""
+
+    @field_validator("maximum")
+    @classmethod
+    def _not_below_the_base(cls, maximum: float, info: ValidationInfo) -> float:
+        if maximum < info.data.get("base", maximum):
+            raise ValueError("at least base")
+        return maximum
+
+
+class RetryConfig(Section):
+    """When a request is tried again, on another backend where there is one."""
+
+    attempts: Annotated[Integer, Field(ge=0, le=10)] = 1
+    """Most attempts after the first."""
+
+    on: tuple[RetryCause, ...] = RETRY_CAUSES
+    """What is tried again: connect_failure, reset_before_response and status codes from 500 to 599."""
+
+    methods: tuple[Method, ...] = ("GET", "HEAD", "OPTIONS")
+    """Methods that may be sent twice. A connect failure is tried again for any method: nothing was sent."""
+
+    budget: RetryBudgetConfig = RetryBudgetConfig()
+    """How much retries may add to the load."""
+
+    backoff: BackoffConfig = BackoffConfig()
+    """The pause before a retry."""
+
+
+class HedgeConfig(Section):
+    """A second attempt in parallel when the first is slow. Never for routes with side effects."""
+
+    after: Annotated[str, BeforeValidator(_hedge_after)] = "p95"
+    """When the second attempt starts: a percentile of the route's durations (p50 to p99.9), or a duration."""
+
+    budget: Ratio = 0.05
+    """Hedges allowed for each request."""
+
+    methods: tuple[Method, ...] = ("GET", "HEAD")
+    """Methods that may be hedged."""
