@@ -31,6 +31,7 @@ PERIODS: Mapping[str, int] = {"s": 1, "m": 60, "h": 3600}
 
 LONGEST_DURATION = 10 * 365 * 86400.0
 LARGEST_SIZE = 2**60
+"""Of sizes, and of rates per second."""
 
 DURATION_ALLOWED = 'a duration with its unit (us, ms, s, m, h, d), such as "250ms", "5s" or "10m"'
 SIZE_ALLOWED = 'a size with its unit (B, KiB, MiB, GiB, TiB), such as "64KiB" or "256MiB"'
@@ -41,7 +42,8 @@ RATIO_ALLOWED = "a ratio from 0 to 1"
 UNITS_REQUIRED = "units_required"
 """Key of the validation context: numbers without unit are refused, as in a file; 0 needs none."""
 
-_NUMBER = r"(\d{1,18}(?:\.\d{1,30})?)"
+_NUMBER = r"(\d{1,19}(?:\.\d{1,340})?)"
+# 340 decimals write the smallest float there is
 _DURATION = re.compile(rf"{_NUMBER}(us|ms|s|m|h|d)", re.ASCII)
 _SIZE = re.compile(rf"{_NUMBER}(B|KiB|MiB|GiB|TiB)", re.ASCII)
 _RATE = re.compile(rf"{_NUMBER}/(s|m|h)", re.ASCII)
@@ -97,7 +99,7 @@ def parse_rate(text: str) -> float:
     match = _RATE.fullmatch(text)
     if match is None:
         raise ValueError(RATE_ALLOWED)
-    return float(Decimal(match[1]) / PERIODS[match[2]])
+    return _rate(float(Decimal(match[1]) / PERIODS[match[2]]))
 
 
 def format_rate(rate: float) -> str:
@@ -113,7 +115,7 @@ def parse_byte_rate(text: str) -> float:
     match = _SIZE.fullmatch(size)
     if match is None or not slash or period not in PERIODS:
         raise ValueError(BYTE_RATE_ALLOWED)
-    return float(Decimal(match[1]) * SIZE_UNITS[match[2]] / PERIODS[period])
+    return _rate(float(Decimal(match[1]) * SIZE_UNITS[match[2]] / PERIODS[period]))
 
 
 def format_byte_rate(rate: float) -> str:
@@ -142,7 +144,7 @@ def _size(size: float) -> int:
 
 
 def _rate(rate: float) -> float:
-    if rate < 0:
+    if not 0 <= rate <= LARGEST_SIZE:
         raise ValueError(RATE_ALLOWED)
     return rate
 
