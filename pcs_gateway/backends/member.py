@@ -63,7 +63,9 @@ class Member:
         "successes",
     )
 
-    def __init__(self, backend: Backend, cells: Cells, latency_cells: memoryview | list[float] | None = None) -> None:
+    def __init__(
+        self, backend: Backend, cells: Cells, latency_cells: memoryview | list[float] | None = None
+    ) -> None:
         self.backend = backend
         self.cells = cells
         self.latency_cells = latency_cells

@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 
 from pcs_gateway.backends.backend import HealthStatus
-from pcs_gateway.backends.member import Instances, Lease, Member
+from pcs_gateway.backends.member import FAILURE_SECONDS, Instances, Lease, Member
 from pcs_gateway.balancing.strategy import LoadBalancingStrategy, PCSRequest
 from pcs_gateway.errors import NoHealthyInstances
-
-KNOWN_LATENCY_FLOOR = 1e-6
 
 
 class LoadBalancer:
@@ -68,6 +66,15 @@ class LoadBalancer:
             member.weigh(member.latency / member.weight, 1.0)
         else:
             member.weigh(1.0 / member.weight, 0.0)
+
+    def observe(self, member: Member, seconds: float, now: float) -> None:
+        """Add a time to first byte to a member's latency average."""
+        member.observe_latency(seconds, now)
+        self.weigh(member)
+
+    def observe_failure(self, member: Member, now: float) -> None:
+        """Count a failed attempt as a slow one."""
+        self.observe(member, FAILURE_SECONDS, now)
 
     def _publish(self, now: float) -> None:
         ready = [member for member in self.members if member.backend.ready]

@@ -33,4 +33,6 @@ def find_strategy(name: str) -> type[LoadBalancingStrategy]:
     for entry in entry_points(group=ENTRY_POINT_GROUP, name=name):
         loaded: type[LoadBalancingStrategy] = entry.load()
         return loaded
-    raise LookupError(f"no strategy {name!r}; there are {', '.join(STRATEGIES)} and entry points of {ENTRY_POINT_GROUP}")
+    raise LookupError(
+        f"no strategy {name!r}; there are {', '.join(STRATEGIES)} and entry points of {ENTRY_POINT_GROUP}"
+    )

@@ -26,7 +26,9 @@ def smooth_sequence(weights: Sequence[int]) -> list[int]:
     total = sum(reduced)
     if total > LONGEST_SEQUENCE:
         reduced = [max(1, round(weight * LONGEST_SEQUENCE / total)) for weight in reduced]
-    due = [((turn + 0.5) / weight, position) for position, weight in enumerate(reduced) for turn in range(weight)]
+    due = [
+        ((turn + 0.5) / weight, position) for position, weight in enumerate(reduced) for turn in range(weight)
+    ]
     return [position for _, position in sorted(due)]
 
 

@@ -19,7 +19,15 @@ from pcs_gateway.http.refusals import Refusal, RequestRefused
 Field = tuple[bytes, bytes]
 
 HOP_BY_HOP = frozenset(
-    (b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade", b"http2-settings")
+    (
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"te",
+        b"transfer-encoding",
+        b"upgrade",
+        b"http2-settings",
+    )
 )
 """Fields of one connection, never forwarded (RFC 9110 section 7.6.1); h2c's settings go with Upgrade."""
 
@@ -38,13 +46,24 @@ REPLACED = frozenset(
 """Fields that the gateway writes anew from what it read."""
 
 NEVER_NAMED_BY_CONNECTION = frozenset(
-    (b"host", b"content-length", b"authorization", b"cookie", b"date", b"via", b"x-forwarded-for", b"x-forwarded-proto")
+    (
+        b"host",
+        b"content-length",
+        b"authorization",
+        b"cookie",
+        b"date",
+        b"via",
+        b"x-forwarded-for",
+        b"x-forwarded-proto",
+    )
 )
 """End-to-end fields that a client must not strip by naming them in Connection (hop-by-hop abuse)."""
 
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9]{0,5})?")
 _DIGITS = re.compile(rb"[0-9]{1,19}")
-_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+_TRACEPARENT = re.compile(
+    rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
+)
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
@@ -193,7 +212,9 @@ class RequestFields:
 
     def _judge_host(self, count: int) -> None:
         malformed = count == 1 and not _HOST.fullmatch(self.host)
-        self.refusal_1_0 = Refusal.REPEATED_HOST if count > 1 else Refusal.MALFORMED_HOST if malformed else None
+        self.refusal_1_0 = (
+            Refusal.REPEATED_HOST if count > 1 else Refusal.MALFORMED_HOST if malformed else None
+        )
         self.refusal_1_1 = self.refusal_1_0 if count else Refusal.MISSING_HOST
         if self.has_transfer_encoding:
             self.refusal_1_0 = Refusal.TRANSFER_CODING_IN_HTTP_1_0

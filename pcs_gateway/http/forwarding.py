@@ -43,7 +43,9 @@ class Forwarding:
     __slots__ = ("_trusted", "_writes_rfc7239", "_writes_x_forwarded")
 
     def __init__(self, trusted_proxies: Iterable[str], style: str) -> None:
-        self._trusted: Sequence[Network] = [ipaddress.ip_network(text, strict=False) for text in trusted_proxies]
+        self._trusted: Sequence[Network] = [
+            ipaddress.ip_network(text, strict=False) for text in trusted_proxies
+        ]
         self._writes_x_forwarded = style in ("x-forwarded", "both")
         self._writes_rfc7239 = style in ("rfc7239", "both")
 
@@ -106,7 +108,7 @@ class Forwarding:
     def _write_rfc7239(self, client: Client, before: dict[bytes, bytes], host: bytes) -> bytes:
         address = client.address.encode("latin-1")
         node = b'"[%b]"' % address if b":" in address else address or b"unknown"
-        element = b'for=%b;proto=%b%b' % (node, client.scheme, b';host="%b"' % host if host else b"")
+        element = b"for=%b;proto=%b%b" % (node, client.scheme, b';host="%b"' % host if host else b"")
         earlier = before.get(b"forwarded")
         return b"Forwarded: %b\r\n" % (b"%b, %b" % (earlier, element) if earlier else element)
 
@@ -135,4 +137,3 @@ class Identities:
             position = 0
         self._position = position + 48
         return self._drawn[position : position + 48]
-

@@ -71,6 +71,7 @@ _CONNECTION = 4
 _DATE = 5
 _LOCATION = 6
 _UPGRADE = 7
+_REQUEST_ID = 8
 
 _KINDS: dict[bytes, int] = {
     **dict.fromkeys(HOP_BY_HOP, _HOP_BY_HOP),
@@ -80,6 +81,7 @@ _KINDS: dict[bytes, int] = {
     b"date": _DATE,
     b"location": _LOCATION,
     b"upgrade": _UPGRADE,
+    b"x-request-id": _REQUEST_ID,
 }
 _KNOWN_SPELLINGS = 4096
 
@@ -121,6 +123,7 @@ class ResponseHead:
     location = b""
     upgrade = b""
     has_date = False
+    has_request_id = False
     is_chunked = False
     is_complete = False
 
@@ -134,6 +137,8 @@ class ResponseHead:
                 self.has_date = True
             elif kind == _LOCATION:
                 self.location = value.rstrip(b" \t")
+            elif kind == _REQUEST_ID:
+                self.has_request_id = True
             else:
                 self._drop(kind, name, value)
 

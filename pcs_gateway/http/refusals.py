@@ -22,7 +22,12 @@ class Refusal(Enum):
     """
 
     # what the bytes of a request may do wrong (RFC 9112)
-    MALFORMED_REQUEST_LINE = (400, "http_request_error", "The request line is not 'METHOD target HTTP/1.1'.", True)
+    MALFORMED_REQUEST_LINE = (
+        400,
+        "http_request_error",
+        "The request line is not 'METHOD target HTTP/1.1'.",
+        True,
+    )
     UNSUPPORTED_VERSION = (505, "http_request_error", "Only HTTP/1.1 and HTTP/1.0 are spoken here.", True)
     MALFORMED_FIELD = (400, "http_request_error", "A header field is malformed.", True)
     BARE_LINE_END = (400, "http_request_error", "A line does not end with CR LF.", True)
@@ -32,14 +37,24 @@ class Refusal(Enum):
     MISSING_HOST = (400, "http_request_error", "HTTP/1.1 requires a Host field.", True)
     REPEATED_HOST = (400, "http_request_error", "More than one Host field.", True)
     MALFORMED_HOST = (400, "http_request_error", "The Host field is not 'name' or 'name:port'.", True)
-    MALFORMED_CONTENT_LENGTH = (400, "http_request_error", "Content-Length is not one plain decimal number.", True)
+    MALFORMED_CONTENT_LENGTH = (
+        400,
+        "http_request_error",
+        "Content-Length is not one plain decimal number.",
+        True,
+    )
     LENGTH_AND_TRANSFER_ENCODING = (
         400,
         "http_request_error",
         "Content-Length and Transfer-Encoding exclude each other.",
         True,
     )
-    UNSUPPORTED_TRANSFER_CODING = (501, "http_request_error", "The only transfer coding accepted is 'chunked'.", True)
+    UNSUPPORTED_TRANSFER_CODING = (
+        501,
+        "http_request_error",
+        "The only transfer coding accepted is 'chunked'.",
+        True,
+    )
     TRANSFER_CODING_IN_HTTP_1_0 = (400, "http_request_error", "HTTP/1.0 has no transfer codings.", True)
     MALFORMED_CHUNK = (400, "http_request_error", "The chunked body is malformed.", True)
     FRAGMENT_IN_TARGET = (400, "http_request_error", "The request target contains a fragment.", True)
@@ -52,34 +67,84 @@ class Refusal(Enum):
     )
     CONNECT_REFUSED = (405, "http_request_denied", "CONNECT is not offered: this is no forward proxy.", True)
     UPGRADE_WITH_BODY = (400, "http_request_error", "An upgrade request must not have a body.", True)
-    UNKNOWN_EXPECTATION = (417, "http_request_error", "The only expectation understood is '100-continue'.", True)
+    UNKNOWN_EXPECTATION = (
+        417,
+        "http_request_error",
+        "The only expectation understood is '100-continue'.",
+        True,
+    )
 
     # limits
     HEAD_TOO_LARGE = (431, "http_request_error", "The request head is larger than limits.header_bytes.", True)
-    TARGET_TOO_LONG = (414, "http_request_error", "The request line is larger than limits.header_bytes.", True)
+    TARGET_TOO_LONG = (
+        414,
+        "http_request_error",
+        "The request line is larger than limits.header_bytes.",
+        True,
+    )
     TOO_MANY_FIELDS = (431, "http_request_error", "The request has more fields than limits.headers.", True)
     BODY_TOO_LARGE = (413, "http_request_error", "The request body is larger than limits.body_bytes.", True)
     REQUEST_TIMEOUT = (408, "http_request_error", "The request did not arrive in time.", True)
 
     # routing and admission
     NO_ROUTE = (404, "destination_not_found", "No route matches this request.", False)
-    METHOD_NOT_ROUTED = (405, "http_request_denied", "A route matches this path, but not with this method.", False)
+    METHOD_NOT_ROUTED = (
+        405,
+        "http_request_denied",
+        "A route matches this path, but not with this method.",
+        False,
+    )
 
     # attempts and the response
     NO_HEALTHY_BACKEND = (503, "destination_unavailable", "No healthy instances available", False)
-    QUEUE_TIMEOUT = (503, "connection_limit_reached", "Every backend is at its limit; waiting took too long.", False)
-    QUEUE_FULL = (503, "connection_limit_reached", "Every backend is at its limit and the queue is full.", False)
+    QUEUE_TIMEOUT = (
+        503,
+        "connection_limit_reached",
+        "Every backend is at its limit; waiting took too long.",
+        False,
+    )
+    QUEUE_FULL = (
+        503,
+        "connection_limit_reached",
+        "Every backend is at its limit and the queue is full.",
+        False,
+    )
     CONNECT_FAILED = (502, "connection_refused", "No connection to a backend could be made.", False)
     CONNECT_TIMEOUT = (504, "connection_timeout", "Connecting to a backend took too long.", False)
-    UPSTREAM_RESET = (502, "connection_terminated", "The backend closed the connection before it answered.", False)
+    UPSTREAM_RESET = (
+        502,
+        "connection_terminated",
+        "The backend closed the connection before it answered.",
+        False,
+    )
     MALFORMED_RESPONSE = (502, "http_protocol_error", "The backend's response was malformed.", False)
-    RESPONSE_HEAD_TOO_LARGE = (502, "http_response_header_section_size", "The backend's response head is too large.", False)
+    RESPONSE_HEAD_TOO_LARGE = (
+        502,
+        "http_response_header_section_size",
+        "The backend's response head is too large.",
+        False,
+    )
     RESPONSE_TIMEOUT = (504, "http_response_timeout", "The backend did not answer in time.", False)
-    TOTAL_TIMEOUT = (504, "http_response_timeout", "The request was not answered within its total time.", False)
-    UPGRADE_FAILED = (502, "http_upgrade_failed", "The backend switched protocols without being asked.", False)
+    TOTAL_TIMEOUT = (
+        504,
+        "http_response_timeout",
+        "The request was not answered within its total time.",
+        False,
+    )
+    UPGRADE_FAILED = (
+        502,
+        "http_upgrade_failed",
+        "The backend switched protocols without being asked.",
+        False,
+    )
 
     # after the response head: nothing can be answered any more, it is only counted and logged
-    RESPONSE_INCOMPLETE = (0, "http_response_incomplete", "The backend's response ended before its end.", True)
+    RESPONSE_INCOMPLETE = (
+        0,
+        "http_response_incomplete",
+        "The backend's response ended before its end.",
+        True,
+    )
     STREAM_IDLE = (0, "http_response_timeout", "No byte flowed for timeouts.stream_idle.", True)
     TUNNEL_IDLE = (0, "connection_timeout", "No byte flowed for timeouts.tunnel_idle.", True)
     CLIENT_LEFT = (499, "connection_terminated", "The client closed the connection before the answer.", True)

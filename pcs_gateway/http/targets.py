@@ -33,7 +33,9 @@ class Target:
 
     __slots__ = ("authority", "is_ambiguous", "origin_form", "path", "query")
 
-    def __init__(self, path: bytes, query: bytes, origin_form: bytes, authority: bytes, *, is_ambiguous: bool) -> None:
+    def __init__(
+        self, path: bytes, query: bytes, origin_form: bytes, authority: bytes, *, is_ambiguous: bool
+    ) -> None:
         self.path = path
         self.query = query
         self.origin_form = origin_form

@@ -1,1 +1,1 @@
-"""The data plane, in the order of the journey of a request."""
+"""The data plane, in the order of a request's journey; `exchange` is its front page."""

@@ -1,0 +1,136 @@
+"""
+Accepting clients' connections on the sockets that all workers share.
+
+Accepting is ours and not the loop's because it has to stop: at `limits.connections` clients wait in the kernel's
+queue, and a worker that holds more than its share of all connections lets the others go first for 2 ms. Linux
+wakes the worker that waited last, so without that one worker would take nearly everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from pcs_gateway.proxy.downstream import DownstreamConnection
+
+if TYPE_CHECKING:
+    from pcs_gateway.processes.scoreboard import Row, Scoreboard
+    from pcs_gateway.proxy.data_plane import DataPlane
+
+ACCEPTS_PER_WAKE_UP = 4
+PAUSE_SECONDS = 0.002
+FULL_PAUSE_SECONDS = 0.05
+"""How long a worker without room or without descriptors waits before it looks again."""
+
+_OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+
+
+def holds_more_than_its_share(own: int, all_workers: Sequence[int]) -> bool:
+    """Tell whether a worker with `own` connections should let the others accept first."""
+    count = len(all_workers)
+    return count > 1 and own > sum(all_workers) / count * 1.125 + 2
+
+
+class Acceptor:
+    """
+    Accepts for one worker.
+
+    Attributes:
+        under_way: Connections accepted from the kernel whose protocol is not connected yet.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        plane: DataPlane,
+        scoreboard: Scoreboard,
+        row: Row,
+        sockets: Sequence[socket.socket],
+        warn: Callable[[OSError], None],
+    ) -> None:
+        self._loop = loop
+        self._plane = plane
+        self._scoreboard = scoreboard
+        self._row = row
+        self._sockets = list(sockets)
+        self._warn = warn
+        self._is_listening = False
+        self._is_closed = False
+        self.under_way: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Accept from now on."""
+        for listener in self._sockets:
+            listener.setblocking(False)
+        self._row.accepting = 1
+        self._listen()
+
+    def _listen(self) -> None:
+        if not self._is_listening and not self._is_closed:
+            self._is_listening = True
+            for listener in self._sockets:
+                self._loop.add_reader(listener.fileno(), self._accept_some, listener)
+
+    def _pause(self, seconds: float) -> None:
+        if self._is_listening:
+            self._is_listening = False
+            for listener in self._sockets:
+                self._loop.remove_reader(listener.fileno())
+            self._plane.delays.start(seconds, self._listen)
+
+    def _accept_some(self, listener: socket.socket) -> None:
+        if self._held() >= self._plane.limits.connections:
+            self._pause(FULL_PAUSE_SECONDS)
+            return
+        workers = [self._scoreboard.row(index) for index in self._scoreboard.rows_in_use()]
+        counts = [row.client_connections for row in workers if row.accepting]
+        if holds_more_than_its_share(self._held(), counts):
+            self._pause(PAUSE_SECONDS)
+            return
+        for _ in range(ACCEPTS_PER_WAKE_UP):
+            if not self._accept_one(listener):
+                return
+
+    def _held(self) -> int:
+        return len(self._plane.connections) + len(self.under_way)
+
+    def _accept_one(self, listener: socket.socket) -> bool:
+        try:
+            accepted, _ = listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return False
+        except OSError as error:
+            if error.errno in _OUT_OF_RESOURCES:
+                self._warn(error)
+                self._pause(FULL_PAUSE_SECONDS)
+            return False
+        accepted.setblocking(False)
+        task = self._loop.create_task(self._connect(accepted))
+        self.under_way.add(task)
+        task.add_done_callback(self.under_way.discard)
+        return True
+
+    async def _connect(self, accepted: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: DownstreamConnection(self._plane, b"http"), accepted
+            )
+        except OSError:
+            accepted.close()
+
+    def close(self) -> None:
+        """Accept what is queued, then no more: who was let in by the kernel is served."""
+        if self._is_closed:
+            return
+        for listener in self._sockets:
+            if self._is_listening:
+                self._loop.remove_reader(listener.fileno())
+            while self._accept_one(listener):
+                pass
+            listener.close()
+        self._is_closed = True
+        self._is_listening = False
+        self._row.accepting = 0

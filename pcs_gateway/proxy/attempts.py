@@ -1,0 +1,72 @@
+"""
+Whether a failed attempt is followed by another: pure decisions.
+
+The law: nothing is sent twice that might be executed twice, unless the method says that this does no harm
+(RFC 9110 section 9.2.2) and the operator's `retry.methods` agrees. A failed connect sent nothing and is tried once
+on another backend whatever the method. Nothing is tried again once a byte of a response was passed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from enum import Enum
+
+from pcs_gateway.http.refusals import Refusal
+
+
+class Failure(Enum):
+    """How an attempt can fail before its response head; `answer` is what the client gets if nothing helps."""
+
+    CONNECT_FAILED = ("connection_refused", Refusal.CONNECT_FAILED)
+    CONNECT_TIMEOUT = ("connection_timeout", Refusal.CONNECT_TIMEOUT)
+    UNRESOLVED = ("dns_error", Refusal.CONNECT_FAILED)
+    STALE_CONNECTION = ("stale_connection", Refusal.UPSTREAM_RESET)
+    RESET = ("connection_terminated", Refusal.UPSTREAM_RESET)
+    MALFORMED = ("http_protocol_error", Refusal.MALFORMED_RESPONSE)
+    HEAD_TOO_LARGE = ("http_response_header_section_size", Refusal.RESPONSE_HEAD_TOO_LARGE)
+    UNASKED_UPGRADE = ("http_upgrade_failed", Refusal.UPGRADE_FAILED)
+    RESPONSE_TIMEOUT = ("http_response_timeout", Refusal.RESPONSE_TIMEOUT)
+
+    def __init__(self, outcome: str, answer: Refusal) -> None:
+        self.outcome = outcome
+        self.answer = answer
+
+    @property
+    def is_connect(self) -> bool:
+        """Nothing of the request was sent."""
+        return self in (Failure.CONNECT_FAILED, Failure.CONNECT_TIMEOUT, Failure.UNRESOLVED)
+
+    @property
+    def blames_backend(self) -> bool:
+        """Evidence against the backend; that it closed an idle connection is none."""
+        return self is not Failure.STALE_CONNECTION
+
+
+GATEWAY_FAILURE_STATUSES = frozenset((502, 503, 504))
+"""Statuses that count as gateway failures of a backend; a plain 500 says nothing about the host."""
+
+
+def may_try_again(
+    failure: Failure,
+    method: bytes,
+    retry_methods: Collection[bytes],
+    attempts: int,
+    maximum: int,
+    *,
+    is_replayable: bool,
+) -> bool:
+    """
+    Decide whether an exchange is tried again after `attempts` attempts, the last of which failed.
+
+    Args:
+        retry_methods: The methods that may be sent twice.
+        maximum: The most attempts after the first.
+        is_replayable: The whole request can still be sent.
+    """
+    if not is_replayable:
+        return False
+    if failure.is_connect:
+        return attempts <= max(1, maximum if method in retry_methods else 1)
+    if failure in (Failure.RESET, Failure.STALE_CONNECTION):
+        return method in retry_methods and attempts <= maximum
+    return False

@@ -1,0 +1,354 @@
+"""
+Everything that the exchanges of one worker share: the snapshot as compiled, the pools, the sweep.
+
+A snapshot is applied by building the new routes and pools and then assigning them; members are kept by
+column and generation, so health, leases and connections outlive every reload.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from email.utils import formatdate
+from random import Random
+from typing import TYPE_CHECKING
+
+from pcs_gateway.backends.member import Member
+from pcs_gateway.balancing import LoadBalancer, StrategyContext, find_strategy
+from pcs_gateway.http.fields import RequestFieldsMemo
+from pcs_gateway.http.forwarding import Forwarding, Identities
+from pcs_gateway.http.refusals import Refusal
+from pcs_gateway.proxy.config import ForwardingConfig, LimitsConfig, RouteConfig, TimeoutsConfig
+from pcs_gateway.proxy.delays import Delays
+from pcs_gateway.proxy.evidence import Evidence
+from pcs_gateway.proxy.routing import Route, Router
+from pcs_gateway.proxy.upstream_pool import UpstreamMember, UpstreamPool
+from pcs_gateway.telemetry.record import ExchangeRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pcs_gateway.backends.config import PoolConfig
+    from pcs_gateway.backends.pool import PoolSnapshot
+    from pcs_gateway.clock import Clock
+    from pcs_gateway.processes.messages import EvidenceEntry
+    from pcs_gateway.processes.scoreboard import Row, Scoreboard
+    from pcs_gateway.processes.tickets import Tickets
+    from pcs_gateway.proxy.downstream import DownstreamConnection
+    from pcs_gateway.proxy.exchange import Exchange
+    from pcs_gateway.telemetry.access_log import AccessLog
+    from pcs_gateway.telemetry.recorder import Recorder
+
+FORGET_AFTER = 5.0
+"""Seconds of idleness after which a connection gives up what it keeps for speed."""
+
+DRAIN_IDLE_SECONDS = 2.0
+"""Seconds of idleness after which a draining worker half-closes a connection."""
+
+FALLBACK_STRATEGY = "least_connections"
+
+
+class DataPlane:
+    """
+    The data plane of one worker.
+
+    Attributes:
+        router: The routes of the current snapshot.
+        connections: All connections of clients.
+        abandoned: Exchanges whose client left and whose response is still awaited.
+        is_draining: Every answer says that the connection closes.
+        wall_offset: Unix time less monotonic time.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        random: Random,
+        random_bytes: Callable[[int], bytes],
+        scoreboard: Scoreboard,
+        row: Row,
+        tickets: Tickets,
+        recorder: Recorder,
+        report: Callable[[EvidenceEntry], None],
+    ) -> None:
+        self.loop = loop
+        self.monotonic = clock.monotonic
+        self._time = clock.time
+        self._random = random
+        self._scoreboard = scoreboard
+        self._row = row
+        self._tickets = tickets
+        self.recorder = recorder
+        self.access_log: AccessLog | None = None
+        self.record: Callable[[ExchangeRecord], None] = recorder.record
+        self.evidence = Evidence(report)
+        self.delays = Delays(loop, clock.monotonic)
+        self.identities = Identities(random_bytes)
+        self.connections: set[DownstreamConnection] = set()
+        self.abandoned: set[Exchange] = set()
+        self.pools: dict[str, UpstreamPool] = {}
+        self._members: dict[tuple[int, int], UpstreamMember] = {}
+        self._second = -1
+        self.date_line = b""
+        self.wall_offset = 0.0
+        self.is_draining = False
+        self._closes_idle = False
+        self.router = Router(())
+        self.configure((), LimitsConfig(), TimeoutsConfig(), ForwardingConfig())
+        self._tell_time(clock.monotonic())
+
+    def __repr__(self) -> str:
+        return f"<DataPlane: {len(self.connections)} connections, {list(self.pools.values())}>"
+
+    # the snapshot
+
+    def configure(
+        self,
+        routes: Iterable[RouteConfig],
+        limits: LimitsConfig,
+        timeouts: TimeoutsConfig,
+        forwarding: ForwardingConfig,
+    ) -> None:
+        """Take over the sections that steer the data plane, after its pools."""
+        self.limits = limits
+        self.timeouts = timeouts
+        self.forwarding = Forwarding(forwarding.trusted_proxies, forwarding.forwarded)
+        self.writes_server_timing = forwarding.server_timing
+        name = forwarding.request_id_header.encode("latin-1")
+        self.request_id_name = name.lower()
+        self.request_id_start = name + b": "
+        self.fields_memo = RequestFieldsMemo(self.request_id_name)
+        self.router = Router(
+            Route(route, self.pools[route.pool] if route.pool else None, limits, timeouts) for route in routes
+        )
+        for connection in self.connections:
+            connection.forget_written()
+
+    def log_to(self, access_log: AccessLog | None) -> None:
+        """Write an access log beside the counters, or none."""
+        self.access_log = access_log
+        self.record = self.recorder.record if access_log is None else self._record_and_log
+
+    def _record_and_log(self, record: ExchangeRecord) -> None:
+        self.recorder.record(record)
+        assert self.access_log is not None
+        self.access_log.append(record)
+
+    def replace_pools(self, snapshots: Sequence[PoolSnapshot], configs: Mapping[str, PoolConfig]) -> None:
+        """Take over all pools; members of the same column and generation keep what they have."""
+        pools: dict[str, UpstreamPool] = {}
+        for snapshot in snapshots:
+            known = self.pools.get(snapshot.name)
+            config = configs[snapshot.name]
+            if known is not None and known.slot == snapshot.slot and known.config.strategy == config.strategy:
+                known.config = config
+                pools[snapshot.name] = known
+            else:
+                pools[snapshot.name] = self._new_pool(snapshot, config)
+        gone = [pool for name, pool in self.pools.items() if pools.get(name) is not pool]
+        self.pools = pools
+        for snapshot in snapshots:
+            self.replace_pool(snapshot)
+        current = {(b.column, b.generation) for snapshot in snapshots for b in snapshot.backends}
+        for key in [key for key in self._members if key not in current]:
+            self._remove(self._members.pop(key))
+        for pool in gone:
+            while pool.waiters:
+                pool.waiters[0][0].queue_timed_out()
+
+    def replace_pool(self, snapshot: PoolSnapshot) -> None:
+        """Take over one pool: readiness, weights, addresses, members."""
+        pool = self.pools.get(snapshot.name)
+        if pool is None:
+            return
+        before = {(m.backend.column, m.backend.generation) for m in pool.balancer.members}
+        members = [self._member(backend) for backend in snapshot.backends]
+        after = {(b.column, b.generation) for b in snapshot.backends}
+        pool.balancer.replace(members, pool.config.connections.max_per_backend)
+        for key in before - after:
+            self._remove(self._members.pop(key))
+        pool.serve_waiters()
+
+    def _member(self, backend) -> UpstreamMember:  # type: ignore[no-untyped-def]
+        key = (backend.column, backend.generation)
+        member = self._members.get(key)
+        if member is None:
+            member = self._members[key] = UpstreamMember(backend, self._row)
+            return member
+        if backend.ready and not member.backend.ready:
+            member.skipped_until = 0.0
+            member.consecutive_failures = 0
+        if not backend.addresses or backend.addresses != member.backend.addresses:
+            idle, member.idle = member.idle, []
+            for connection in idle:
+                connection.close()
+        member.backend = backend
+        return member
+
+    def _remove(self, member: UpstreamMember) -> None:
+        member.is_removed = True
+        idle, member.idle = member.idle, []
+        for connection in idle:
+            connection.close()
+
+    def _new_pool(self, snapshot: PoolSnapshot, config: PoolConfig) -> UpstreamPool:
+        slot = snapshot.slot
+        try:
+            strategy = find_strategy(config.strategy)
+        except LookupError:
+            # the start-up notice says so: a strategy of a later release is known to the configuration
+            strategy = find_strategy(FALLBACK_STRATEGY)
+        context = StrategyContext(take_ticket=lambda: self._tickets.take(slot), random=self._random)
+        balancer = LoadBalancer(
+            snapshot.name, strategy(context), config.connections.max_per_backend, self._read_others
+        )
+        return UpstreamPool(
+            snapshot.name,
+            slot,
+            config,
+            balancer,
+            self._row,
+            self.delays,
+            self.loop,
+            self.monotonic,
+            self._others_waiting,
+        )
+
+    def unskip(self, pool_name: str, backend_name: str) -> None:
+        """The control process denied this worker's evidence: use the backend again."""
+        pool = self.pools.get(pool_name)
+        for member in pool.balancer.members if pool is not None else ():
+            if member.backend.name == backend_name and pool is not None:
+                member.consecutive_failures = 0
+                pool.balancer.skip(member, 0.0, self.monotonic())
+
+    # the other workers
+
+    def _read_others(self, members: Iterable[Member]) -> None:
+        mine = self._row.index
+        rows = [
+            self._scoreboard.row(index).in_flight for index in self._scoreboard.rows_in_use() if index != mine
+        ]
+        if not rows:
+            for member in members:
+                member.refresh(0)
+        elif len(rows) == 1:
+            row = rows[0]
+            for member in members:
+                member.refresh(row[member.backend.column])
+        else:
+            for member in members:
+                column = member.backend.column
+                member.refresh(sum([row[column] for row in rows]))
+
+    def _others_waiting(self, slot: int) -> int:
+        mine = self._row.index
+        return sum(
+            self._scoreboard.row(index).waiters[slot]
+            for index in self._scoreboard.rows_in_use()
+            if index != mine
+        )
+
+    # connections
+
+    def opened(self, connection: DownstreamConnection) -> None:
+        """Count a client's connection."""
+        self.connections.add(connection)
+        self._row.client_connections = len(self.connections)
+        self.recorder.count_connection(opened=True)
+
+    def closed(self, connection: DownstreamConnection) -> None:
+        """Stop counting a client's connection."""
+        self.connections.discard(connection)
+        self._row.client_connections = len(self.connections)
+        self.recorder.count_connection(opened=False)
+
+    def record_refusal(
+        self, connection: DownstreamConnection, refusal: Refusal, line: bytes, request_id: bytes, now: float
+    ) -> None:
+        """Record bytes that were refused before they became an exchange."""
+        record = ExchangeRecord()
+        method, _, rest = line.partition(b" ")
+        record.method = method[:32]
+        record.target = rest.partition(b" ")[0]
+        record.status = refusal.status
+        record.reason = refusal.reason
+        record.started = self.wall_offset + now
+        record.duration = record.gateway_time = self.monotonic() - now
+        record.client = connection.client.address
+        record.request_id = request_id
+        self.record(record)
+
+    # time
+
+    def sweep(self) -> None:
+        """Each 100 ms: end what has waited too long, close what was idle for long enough."""
+        now = self.monotonic()
+        self._tell_time(now)
+        for connection in list(self.connections):
+            exchange = connection.exchange
+            if exchange is not None:
+                self._look_after(exchange, now)
+            elif connection.deadline < now:
+                connection.expired(now)
+            elif now - connection.idle_since > FORGET_AFTER and connection.written_for_fields is not None:
+                connection.forget_written()
+        for exchange in list(self.abandoned):
+            self._look_after(exchange, now)
+        for pool in self.pools.values():
+            pool.tick(now)
+            self.evidence.tick(pool)
+        if self._closes_idle:
+            self._close_idle(now)
+
+    def _look_after(self, exchange: Exchange, now: float) -> None:
+        if exchange.is_active:
+            exchange.keep_streaming(now)
+        if exchange.deadline < now:
+            exchange.expired(now)
+        elif exchange.body is not None and exchange.is_body_too_slow(now):
+            exchange.refuse(Refusal.REQUEST_TIMEOUT)
+
+    def _tell_time(self, now: float) -> None:
+        wall = self._time()
+        self.wall_offset = wall - now
+        if int(wall) != self._second:
+            self._second = int(wall)
+            self.date_line = b"Date: %b\r\n" % formatdate(wall, usegmt=True).encode("ascii")
+
+    # draining
+
+    def begin_drain(self) -> None:
+        """From now on every answer ends its connection."""
+        self.is_draining = True
+        for connection in self.connections:
+            if connection.exchange is not None:
+                connection.exchange.keep_alive = False
+
+    def close_idle(self) -> None:
+        """The listeners are closed: half-close connections as they become idle for two seconds."""
+        self._closes_idle = True
+        now = self.monotonic()
+        for connection in self.connections:
+            if connection.is_idle:
+                connection.idle_since = now
+
+    def _close_idle(self, now: float) -> None:
+        for connection in list(self.connections):
+            if connection.is_idle and now - connection.idle_since > DRAIN_IDLE_SECONDS:
+                connection.close()
+
+    def is_empty(self) -> bool:
+        """No connection of a client and no exchange is left."""
+        return not self.connections and not self.abandoned
+
+    def cut_all(self) -> None:
+        """End what is left: drain_timeout is over."""
+        for connection in list(self.connections):
+            if connection.exchange is not None:
+                connection.exchange.cut()
+            else:
+                connection.abort()
+        for exchange in list(self.abandoned):
+            exchange.cut()

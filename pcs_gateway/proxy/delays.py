@@ -1,0 +1,69 @@
+"""
+Short delays without a loop timer each: one queue for each length of delay, one timer for the earliest of all.
+
+Delays of one class end in the order in which they began, so a class is a plain queue. Longer times (a second
+and more) are deadlines compared by the worker's sweep and do not come here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+
+class Delay:
+    """One running delay; cancelling it forgets its callback."""
+
+    __slots__ = ("callback", "due")
+
+    def __init__(self, due: float, callback: Callable[[], None]) -> None:
+        self.due = due
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        """Forget the callback; cancelling again does nothing."""
+        self.callback = None
+
+
+class Delays:
+    """All short delays of a worker; late by at most the loop's timer resolution."""
+
+    __slots__ = ("_armed_for", "_loop", "_now", "_queues", "_timer")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, now: Callable[[], float]) -> None:
+        self._loop = loop
+        self._now = now
+        self._queues: dict[float, deque[Delay]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed_for = 0.0
+
+    def __len__(self) -> int:
+        return sum(delay.callback is not None for queue in self._queues.values() for delay in queue)
+
+    def start(self, seconds: float, callback: Callable[[], None]) -> Delay:
+        """Call `callback` once after `seconds`, unless the delay is cancelled."""
+        now = self._now()
+        delay = Delay(now + seconds, callback)
+        self._queues.setdefault(seconds, deque()).append(delay)
+        if self._timer is None or delay.due < self._armed_for:
+            self._arm(delay.due, now)
+        return delay
+
+    def _arm(self, due: float, now: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._armed_for = due
+        self._timer = self._loop.call_later(max(due - now, 0.0), self._run)
+
+    def _run(self) -> None:
+        self._timer = None
+        now = self._now()
+        for queue in list(self._queues.values()):
+            while queue and (queue[0].callback is None or queue[0].due <= now):
+                callback = queue.popleft().callback
+                if callback is not None:
+                    callback()
+        self._queues = {seconds: queue for seconds, queue in self._queues.items() if queue}
+        if self._queues and self._timer is None:
+            self._arm(min(queue[0].due for queue in self._queues.values()), self._now())

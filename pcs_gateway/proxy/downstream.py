@@ -1,0 +1,328 @@
+"""
+A client's connection: bytes in, request heads out, one exchange at a time, answers in order.
+
+The law of this file: what cannot be read in exactly one way is refused and the connection closed; requests
+that were pipelined wait in `_pending` as bytes; a connection is closed by halves first (RFC 9112 section 9.6), so
+that the last answer is not destroyed by a reset.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from pcs_gateway.http.fields import RequestFields
+from pcs_gateway.http.forwarding import Client
+from pcs_gateway.http.messages import judge_incomplete_head, read_request_line
+from pcs_gateway.http.refusals import Refusal, RequestRefused
+from pcs_gateway.proxy.answers import problem
+from pcs_gateway.proxy.exchange import Exchange
+from pcs_gateway.proxy.response_writer import refused_head
+
+if TYPE_CHECKING:
+    from pcs_gateway.proxy.data_plane import DataPlane
+    from pcs_gateway.proxy.routing import Route
+
+NEVER = float("inf")
+LINGER_SECONDS = 1.0
+"""How long a half-closed connection is read, so that a client's late bytes cause no reset."""
+
+PENDING_LIMIT = 64 * 1024
+"""Bytes of pipelined requests held before reading is paused."""
+
+
+class DownstreamConnection(asyncio.Protocol):
+    """
+    One connection of a client.
+
+    Attributes:
+        client: Who the peer is.
+        exchange: What is being answered; None between requests.
+        deadline: Monotonic seconds at which the sweep looks after the connection, when it has no exchange.
+        idle_since: Monotonic seconds of the last answer, or of the accept.
+        written: The client's fields as written for the backend last time, for `written_for_fields` and
+            `written_for_route`.
+    """
+
+    __slots__ = (
+        "_is_closing",
+        "_is_peer_gone",
+        "_is_reading_paused",
+        "_is_taking_up",
+        "_is_writing_paused",
+        "_pending",
+        "_pipelined",
+        "_wants_close",
+        "client",
+        "deadline",
+        "exchange",
+        "idle_since",
+        "plane",
+        "transport",
+        "written",
+        "written_for_fields",
+        "written_for_route",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, plane: DataPlane, scheme: bytes) -> None:
+        self.plane = plane
+        self.client = Client("", scheme, is_trusted=False)
+        self.exchange: Exchange | None = None
+        self.deadline = NEVER
+        self.idle_since = 0.0
+        self.written = b""
+        self.written_for_fields: RequestFields | None = None
+        self.written_for_route: Route | None = None
+        self._pending = b""
+        self._pipelined = 0
+        self._is_closing = self._wants_close = self._is_peer_gone = False
+        self._is_reading_paused = self._is_writing_paused = self._is_taking_up = False
+
+    def __repr__(self) -> str:
+        doing = (
+            repr(self.exchange) if self.exchange is not None else "closing" if self._is_closing else "idle"
+        )
+        return f"<DownstreamConnection from {self.client.address}: {doing}>"
+
+    # the transport's calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+        peer = transport.get_extra_info("peername")
+        plane = self.plane
+        self.client = plane.forwarding.client(peer[0] if isinstance(peer, tuple) else "", self.client.scheme)
+        self.transport.set_write_buffer_limits(high=plane.limits.response_buffer)
+        self.idle_since = now = plane.monotonic()
+        self.deadline = now + plane.timeouts.client_idle
+        plane.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        exchange = self.exchange
+        if exchange is None:
+            if self._is_closing:
+                return
+            if self._pending:
+                data = self._pending + data
+                self._pending = b""
+            self._take_up(data)
+            return
+        try:
+            rest = exchange.client_data(data)
+        except RequestRefused as error:
+            exchange.refused(error)
+            return
+        if rest:
+            self._hold(rest)
+
+    def eof_received(self) -> bool:
+        exchange = self.exchange
+        if exchange is None:
+            return False
+        self._is_peer_gone = True
+        return exchange.client_ended()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_closing = True
+        self._pending = b""
+        self.plane.closed(self)
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.client_left()
+
+    def pause_writing(self) -> None:
+        self._is_writing_paused = True
+        if self.exchange is not None:
+            self.exchange.pause_backend_reading()
+
+    def resume_writing(self) -> None:
+        self._is_writing_paused = False
+        if self.exchange is not None:
+            self.exchange.resume_backend_reading()
+        elif self._pending and not self._is_closing:
+            self._take_up_pending()
+
+    # requests
+
+    def _take_up(self, data: bytes) -> None:
+        """Read requests from `data` until one must be waited for, or there is nothing left."""
+        if self._is_taking_up:
+            self._pending = data
+            return
+        self._is_taking_up = True
+        while data and self.exchange is None and not self._is_closing:
+            if data.startswith(b"\r\n"):
+                # RFC 9112 section 2.2: an empty line before the request line is ignored
+                data = data[2:]
+                continue
+            end = data.find(b"\r\n\r\n")
+            if end < 0:
+                self._wait_for_head(data)
+                break
+            data = self._begin(data, end)
+            if self._pending:
+                data, self._pending = data + self._pending, b""
+            if data and self.exchange is None and self._is_writing_paused:
+                self._pending = data
+                break
+        else:
+            self._is_taking_up = False
+            if data and not self._is_closing:
+                self._hold(data)
+            return
+        self._is_taking_up = False
+
+    def _begin(self, data: bytes, end: int) -> bytes:
+        """Begin the exchange of a complete head; give what follows its request."""
+        plane = self.plane
+        line_end = data.find(b"\r\n")
+        now = plane.monotonic()
+        try:
+            if end > plane.limits.header_bytes:
+                raise RequestRefused(self._too_large(line_end))
+            method, target, is_1_1 = read_request_line(data[:line_end])
+            fields = plane.fields_memo.read(data[line_end + 2 : end + 2])
+            if len(fields.fields) > plane.limits.headers:
+                raise RequestRefused(Refusal.TOO_MANY_FIELDS)
+        except RequestRefused as error:
+            self._refuse(error.refusal, data[:line_end], now)
+            return b""
+        exchange = self.exchange = Exchange(self, plane, method, target, fields, now, is_1_1=is_1_1)
+        if self._pipelined:
+            exchange.keep_alive = exchange.keep_alive and self._pipelined < plane.limits.pipelined_requests
+        rest = data[end + 4 :]
+        try:
+            rest = exchange.begin(rest)
+        except RequestRefused as error:
+            exchange.refused(error)
+        if self._is_closing:
+            return b""
+        self._pipelined = self._pipelined + 1 if rest else 0
+        return rest
+
+    def _too_large(self, line_end: int) -> Refusal:
+        long_line = line_end < 0 or line_end > self.plane.limits.header_bytes
+        return Refusal.TARGET_TOO_LONG if long_line else Refusal.HEAD_TOO_LARGE
+
+    def _wait_for_head(self, data: bytes) -> None:
+        plane = self.plane
+        now = plane.monotonic()
+        if len(data) > plane.limits.header_bytes:
+            self._refuse(self._too_large(data.find(b"\r\n")), data[:64], now)
+            return
+        refusal = judge_incomplete_head(data)
+        if refusal is not None:
+            self._refuse(refusal, data[:64], now)
+            return
+        if not self._is_waiting_for_head():
+            self.deadline = now + plane.timeouts.request_head
+        self._pending = data
+        self.idle_since = NEVER
+
+    def _is_waiting_for_head(self) -> bool:
+        return self.idle_since == NEVER
+
+    def _refuse(self, refusal: Refusal, line: bytes, now: float) -> None:
+        """Answer bytes that never became an exchange, and close."""
+        plane = self.plane
+        request_id = plane.identities.draw()[:32]
+        answer = problem(refusal, request_id)
+        self.write(refused_head(plane, answer, request_id))
+        plane.record_refusal(self, refusal, line, request_id, now)
+        self.close()
+
+    def _hold(self, data: bytes) -> None:
+        """Keep pipelined bytes until their turn comes."""
+        self._pending += data
+        if len(self._pending) > PENDING_LIMIT:
+            self.pause_reading()
+
+    def deliver_pending(self) -> None:
+        """Give bytes that came before a tunnel was open to the tunnel."""
+        data, self._pending = self._pending, b""
+        if data and self.exchange is not None:
+            self.exchange.client_data(data)
+
+    # exchanges
+
+    def write(self, data: bytes) -> None:
+        """Send to the client."""
+        self.transport.write(data)
+
+    def exchange_over(self, exchange: Exchange, now: float) -> None:
+        """Go on after an exchange: with the next request, to idleness, or to the end."""
+        self.exchange = None
+        if not exchange.keep_alive or self._is_peer_gone:
+            self.close()
+            return
+        self.idle_since = now
+        self.deadline = now + self.plane.timeouts.client_idle
+        if self._is_reading_paused:
+            self.resume_reading()
+        if self._pending and not self._is_taking_up and not self._is_writing_paused:
+            self._take_up_pending()
+
+    def _take_up_pending(self) -> None:
+        data, self._pending = self._pending, b""
+        self._take_up(data)
+
+    # reading, closing
+
+    def pause_reading(self) -> None:
+        """Stop reading; the kernel's buffers fill up and the client has to wait."""
+        if not self._is_reading_paused and not self.transport.is_closing():
+            self._is_reading_paused = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        if self._is_reading_paused and not self.transport.is_closing():
+            self._is_reading_paused = False
+            self.transport.resume_reading()
+
+    def close(self) -> None:
+        """Half-close after what was written; the rest follows when the client closes, or in a second."""
+        if self._is_closing:
+            return
+        self._is_closing = True
+        self._pending = b""
+        transport = self.transport
+        if transport.is_closing():
+            return
+        if self._is_peer_gone:
+            transport.close()
+            return
+        self.deadline = self.plane.monotonic() + LINGER_SECONDS
+        self.resume_reading()
+        transport.write_eof()
+
+    def abort(self) -> None:
+        """Close with a reset: what was sent is incomplete, and the client must not take it for complete."""
+        self._is_closing = True
+        self.transport.abort()
+
+    def expired(self, now: float) -> None:
+        """The deadline has passed without an exchange: a slow head, idleness, or the end of lingering."""
+        if self._is_closing:
+            if (
+                self.transport.get_write_buffer_size()
+                and now < self.deadline + self.plane.timeouts.stream_idle
+            ):
+                return
+            self.transport.abort()
+        elif self._is_waiting_for_head():
+            self._refuse(Refusal.REQUEST_TIMEOUT, self._pending[:64], now)
+        else:
+            self.close()
+
+    @property
+    def is_idle(self) -> bool:
+        """No exchange, no part of a head: nobody would miss the connection."""
+        return self.exchange is None and not self._pending and not self._is_closing
+
+    def forget_written(self) -> None:
+        """Let go of what is only kept for speed; an idle connection should cost little."""
+        self.written = b""
+        self.written_for_fields = None
+        self.written_for_route = None

@@ -1,0 +1,101 @@
+"""A request body on its way: framed, counted, and kept until nobody can ask for it again."""
+
+from __future__ import annotations
+
+from pcs_gateway.http.framing import ChunkedDecoder, FramingError, encode_chunk, encode_last_chunk
+from pcs_gateway.http.refusals import Refusal, RequestRefused
+
+RATE_WINDOW = 10.0
+"""Seconds over which limits.minimum_body_rate is judged."""
+
+
+class RequestBody:
+    """
+    The body of one request, as it goes to the backend: raw with Content-Length, else chunked anew.
+
+    Attributes:
+        received: Body bytes taken from the client.
+        kept: Wire bytes not sent yet, or still needed to send the request again.
+        is_complete: The last byte has come.
+        is_replayable: Everything received is still in `kept`.
+    """
+
+    __slots__ = (
+        "_checked",
+        "_checked_bytes",
+        "_decoder",
+        "_limit",
+        "_remaining",
+        "is_complete",
+        "is_replayable",
+        "kept",
+        "kept_bytes",
+        "received",
+    )
+
+    def __init__(self, content_length: int | None, limit: int, now: float) -> None:
+        """
+        Begin with a body of `content_length` bytes, or a chunked one.
+
+        Raises:
+            RequestRefused: It is larger than `limit`.
+        """
+        if content_length is not None and content_length > limit:
+            raise RequestRefused(Refusal.BODY_TOO_LARGE)
+        self._decoder = ChunkedDecoder() if content_length is None else None
+        self._remaining = content_length or 0
+        self._limit = limit
+        self._checked = now
+        self._checked_bytes = 0
+        self.received = 0
+        self.kept: list[bytes] = []
+        self.kept_bytes = 0
+        self.is_complete = content_length == 0
+        self.is_replayable = True
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes]:
+        """
+        Take bytes from the client; give the wire bytes for the backend and what follows the body.
+
+        Raises:
+            RequestRefused: The body is malformed or too large.
+        """
+        if self._decoder is None:
+            wire, rest = data[: self._remaining], data[self._remaining :]
+            self._remaining -= len(wire)
+            self.received += len(wire)
+            self.is_complete = self._remaining == 0
+            return wire, rest
+        try:
+            pieces, rest = self._decoder.feed(data)
+        except FramingError as error:
+            raise RequestRefused(Refusal.MALFORMED_CHUNK) from error
+        self.received += sum(map(len, pieces))
+        if self.received > self._limit:
+            raise RequestRefused(Refusal.BODY_TOO_LARGE)
+        wire = b"".join(map(encode_chunk, pieces))
+        if self._decoder.is_complete:
+            self.is_complete = True
+            wire += encode_last_chunk(self._decoder.trailers)
+        return wire, rest
+
+    def keep(self, wire: bytes) -> None:
+        """Hold wire bytes until a backend takes them."""
+        self.kept.append(wire)
+        self.kept_bytes += len(wire)
+
+    def forget(self) -> None:
+        """Let go of what was sent: the request cannot be sent again."""
+        self.kept = []
+        self.kept_bytes = 0
+        self.is_replayable = False
+
+    def is_too_slow(self, now: float, minimum_rate: float) -> bool:
+        """Tell, once for each window, whether less than `minimum_rate` bytes a second came in it."""
+        elapsed = now - self._checked
+        if elapsed < RATE_WINDOW or not minimum_rate:
+            return False
+        rate = (self.received - self._checked_bytes) / elapsed
+        self._checked = now
+        self._checked_bytes = self.received
+        return rate < minimum_rate

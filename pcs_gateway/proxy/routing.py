@@ -1,0 +1,197 @@
+"""
+Method, host and normalised path to a route and its parameters; the first match wins.
+
+Routes are compiled once per snapshot. What a target matched is kept, bounded in two generations, since
+clients ask for the same targets again; matching itself is a prefix test and at most one regular expression
+for each route.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from pcs_gateway.http.refusals import Refusal, RequestRefused
+from pcs_gateway.http.targets import Target, read_target
+from pcs_gateway.proxy.rewriting import FieldEdits, Params, PathRewrite
+
+if TYPE_CHECKING:
+    from pcs_gateway.proxy.config import LimitsConfig, RouteConfig, TimeoutsConfig
+    from pcs_gateway.proxy.upstream_pool import UpstreamPool
+
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(\.\.\.)?\}")
+NO_PARAMS: Params = {}
+
+
+def compile_path(template: str) -> re.Pattern[bytes]:
+    """Turn a path template into a pattern: `{name}` is one non-empty segment, `{name...}` the rest."""
+    pattern = ""
+    at = 0
+    for match in _PLACEHOLDER.finditer(template):
+        pattern += re.escape(template[at : match.start()])
+        pattern += f"(?P<{match[1]}>{'.*' if match[2] else '[^/]+'})"
+        at = match.end()
+    pattern += re.escape(template[at:])
+    return re.compile(pattern.encode("latin-1"), re.DOTALL)
+
+
+class Route:
+    """
+    One route, ready to match.
+
+    Attributes:
+        upstream_pool: Where its requests go; None for a fixed answer.
+        methods: None for all.
+        upstream_host: `preserve`, `backend` or a literal name.
+    """
+
+    __slots__ = (
+        "allow_ambiguous_paths",
+        "allow_upgrade",
+        "host",
+        "limits",
+        "methods",
+        "name",
+        "path_rewrite",
+        "pattern",
+        "prefix",
+        "request_edits",
+        "respond",
+        "response_edits",
+        "retry_methods",
+        "takes_all",
+        "timeouts",
+        "upstream_host",
+        "upstream_pool",
+    )
+
+    def __init__(
+        self, config: RouteConfig, pool: UpstreamPool | None, limits: LimitsConfig, timeouts: TimeoutsConfig
+    ) -> None:
+        self.name = config.name
+        self.upstream_pool = pool
+        self.limits = limits.overridden_by(config.limits)
+        self.timeouts = timeouts.overridden_by(config.timeouts)
+        match = config.match
+        self.methods = frozenset(m.encode("latin-1") for m in match.methods) if match.methods else None
+        self.host = match.host.lower().encode("latin-1") if match.host else None
+        self.pattern = compile_path(match.path)
+        self.prefix = match.path.partition("{")[0].encode("latin-1")
+        self.takes_all = _PLACEHOLDER.fullmatch(match.path[1:]) is not None and match.path.endswith("...}")
+        self.allow_ambiguous_paths = config.allow_ambiguous_paths
+        self.allow_upgrade = config.allow_upgrade
+        self.respond = config.respond
+        self.path_rewrite = PathRewrite(
+            config.strip_prefix or "", config.add_prefix or "", config.rewrite or "", config.trailing_slash
+        )
+        self.request_edits = FieldEdits(config.request_headers.set, config.request_headers.remove)
+        self.response_edits = FieldEdits(config.response_headers.set, config.response_headers.remove)
+        self.upstream_host = config.upstream_host or (pool.config.upstream_host if pool else "preserve")
+        may_repeat = pool.config.retry.methods if pool and not config.side_effects else ()
+        self.retry_methods = frozenset(m.encode("latin-1") for m in may_repeat)
+
+    def __repr__(self) -> str:
+        return f"<Route {self.name}: {self.pattern.pattern.decode('latin-1')}>"
+
+    def match_host(self, name: bytes) -> bool:
+        """Tell whether a lower-cased host name is this route's; `*.name` is every name below `name`."""
+        host = self.host
+        if host is None or host == name:
+            return True
+        return host.startswith(b"*.") and name.endswith(host[1:]) and len(name) > len(host) - 1
+
+    def match_path(self, path: bytes) -> Params | None:
+        """Give the parameters when the path matches, else None."""
+        if not path.startswith(self.prefix):
+            return None
+        match = self.pattern.fullmatch(path)
+        return None if match is None else match.groupdict()
+
+
+class Match:
+    """
+    What a request line led to.
+
+    Attributes:
+        forward_target: The target for the backend: the original bytes unless the route rewrites.
+    """
+
+    __slots__ = ("forward_target", "params", "route", "target")
+
+    def __init__(self, route: Route, target: Target, params: Params) -> None:
+        self.route = route
+        self.target = target
+        self.params = params
+        rewrite = route.path_rewrite
+        self.forward_target = rewrite.forward(target, params) if rewrite else target.origin_form
+
+
+class MethodNotRouted(RequestRefused):
+    """A route matches the path, but not with this method; `allowed` are the methods that would."""
+
+    def __init__(self, allowed: Iterable[bytes]) -> None:
+        super().__init__(Refusal.METHOD_NOT_ROUTED)
+        self.allowed = b", ".join(sorted(set(allowed)))
+
+
+class Router:
+    """All routes of a snapshot, in order."""
+
+    __slots__ = ("_considers_host", "_limit", "_older", "_recent", "routes")
+
+    MEMO_TARGET_BYTES = 512
+
+    def __init__(self, routes: Iterable[Route], memo_limit: int = 4096) -> None:
+        self.routes = tuple(routes)
+        self._considers_host = any(route.host is not None for route in self.routes)
+        self._limit = memo_limit
+        self._recent: dict[tuple[bytes, ...], Match] = {}
+        self._older: dict[tuple[bytes, ...], Match] = {}
+
+    def match(self, method: bytes, host: bytes, target: bytes) -> Match:
+        """
+        Give the first route that matches.
+
+        Raises:
+            RequestRefused: The target is malformed or ambiguous, or no route matches it.
+        """
+        key = (method, host, target) if self._considers_host else (method, target)
+        known = self._recent.get(key)
+        if known is not None:
+            return known
+        known = self._older.get(key) or self._find(method, host, read_target(method, target))
+        if len(target) <= self.MEMO_TARGET_BYTES:
+            if len(self._recent) >= self._limit:
+                self._older = self._recent
+                self._recent = {}
+            self._recent[key] = known
+        return known
+
+    def _find(self, method: bytes, host: bytes, target: Target) -> Match:
+        allowed: set[bytes] = set()
+        asked = host_name(target.authority or host)
+        for route in self.routes:
+            if not route.match_host(asked):
+                continue
+            params = (
+                route.match_path(target.path) if target.path != b"*" or not route.takes_all else NO_PARAMS
+            )
+            if params is None:
+                continue
+            if route.methods is not None and method not in route.methods:
+                allowed |= route.methods
+                continue
+            if target.is_ambiguous and not route.allow_ambiguous_paths:
+                raise RequestRefused(Refusal.AMBIGUOUS_PATH)
+            return Match(route, target, params)
+        if target.is_ambiguous:
+            raise RequestRefused(Refusal.AMBIGUOUS_PATH)
+        raise MethodNotRouted(allowed) if allowed else RequestRefused(Refusal.NO_ROUTE)
+
+
+def host_name(authority: bytes) -> bytes:
+    """Give the lower-cased host of `host[:port]`."""
+    if authority.startswith(b"["):
+        return authority.partition(b"]")[0].lower() + b"]"
+    return authority.partition(b":")[0].lower()

@@ -1,0 +1,244 @@
+"""
+One pool in one worker: its members with their connections, and the exchanges that wait for a lease.
+
+Connections are reused last in, first out, so that the ones which are not needed grow old together and are
+closed before the backend closes them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pcs_gateway.backends.backend import Backend
+from pcs_gateway.backends.member import Lease, Member
+from pcs_gateway.balancing import LoadBalancer
+from pcs_gateway.errors import NoHealthyInstances
+from pcs_gateway.proxy.attempts import Failure
+from pcs_gateway.proxy.upstream import UpstreamConnection
+
+if TYPE_CHECKING:
+    from pcs_gateway.backends.config import PoolConfig
+    from pcs_gateway.processes.scoreboard import Row
+    from pcs_gateway.proxy.delays import Delay, Delays
+    from pcs_gateway.proxy.exchange import Exchange
+
+POLL_SECONDS = 0.002
+"""How often a worker with waiters looks for leases that other workers gave back."""
+
+
+class UpstreamMember(Member):
+    """A member with this worker's idle connections to it, the most recently used last."""
+
+    __slots__ = ("connection_cells", "idle", "is_removed", "next_address")
+
+    def __init__(self, backend: Backend, row: Row) -> None:
+        super().__init__(backend, row.in_flight, row.latency)
+        self.connection_cells = row.connections
+        self.idle: list[UpstreamConnection] = []
+        self.is_removed = False
+        self.next_address = 0
+
+
+class UpstreamPool:
+    """
+    A pool as the data path uses it.
+
+    Attributes:
+        slot: Index of the pool's cells in the scoreboard.
+        waiters: Exchanges that wait for a lease, first come first served.
+        others_waiting: Gives how many exchanges wait in all other workers.
+    """
+
+    __slots__ = (
+        "_delays",
+        "_is_polling",
+        "_loop",
+        "_row",
+        "balancer",
+        "config",
+        "connecting",
+        "monotonic",
+        "name",
+        "others_waiting",
+        "slot",
+        "waiters",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        slot: int,
+        config: PoolConfig,
+        balancer: LoadBalancer,
+        row: Row,
+        delays: Delays,
+        loop: asyncio.AbstractEventLoop,
+        monotonic: Callable[[], float],
+        others_waiting: Callable[[int], int],
+    ) -> None:
+        self.name = name
+        self.slot = slot
+        self.config = config
+        self.balancer = balancer
+        self.monotonic = monotonic
+        self.others_waiting = others_waiting
+        self.waiters: deque[tuple[Exchange, Delay]] = deque()
+        self.connecting: set[asyncio.Task[None]] = set()
+        self._row = row
+        self._delays = delays
+        self._loop = loop
+        self._is_polling = False
+
+    def __repr__(self) -> str:
+        members = " | ".join(map(repr, self.balancer.members))
+        return f"<UpstreamPool {self.name}: {len(self.waiters)} waiting, {members}>"
+
+    # connections
+
+    def take(self, member: UpstreamMember) -> UpstreamConnection | None:
+        """Give the idle connection to a member that was used last, if there is one."""
+        idle = member.idle
+        while idle:
+            connection = idle.pop()
+            if connection.is_usable():
+                return connection
+            connection.close()
+        return None
+
+    def release(self, connection: UpstreamConnection) -> None:
+        """Take back a connection whose exchange is over."""
+        member = connection.member
+        if len(member.idle) >= self.config.connections.idle or member.is_removed:
+            connection.close()
+            return
+        connection.idle_since = self.monotonic()
+        member.idle.append(connection)
+
+    def connect(self, member: UpstreamMember, exchange: Exchange) -> None:
+        """Open a connection for an exchange that holds a lease."""
+        task = self._loop.create_task(self._connect(member, exchange, exchange.connect_timeout))
+        self.connecting.add(task)
+        task.add_done_callback(self.connecting.discard)
+
+    async def _connect(self, member: UpstreamMember, exchange: Exchange, timeout: float) -> None:
+        addresses = member.backend.addresses
+        attempt = exchange.attempts
+        failure = Failure.UNRESOLVED
+        for _ in range(min(len(addresses), 3)):
+            address = addresses[member.next_address % len(addresses)]
+            try:
+                async with asyncio.timeout(timeout):
+                    _, connection = await self._loop.create_connection(
+                        lambda: UpstreamConnection(self, member), address, member.backend.port
+                    )
+            except TimeoutError:
+                failure = Failure.CONNECT_TIMEOUT
+            except OSError:
+                failure = Failure.CONNECT_FAILED
+            else:
+                if exchange.wants_connection(attempt):
+                    exchange.send(connection)
+                elif connection.is_usable():
+                    self.release(connection)
+                return
+            member.next_address += 1
+        if exchange.wants_connection(attempt):
+            exchange.attempt_failed(failure)
+
+    def opened(self, member: UpstreamMember) -> None:
+        """Count a connection."""
+        member.connections += 1
+        member.connection_cells[member.backend.column] = member.connections
+
+    def closed(self, connection: UpstreamConnection) -> None:
+        """Stop counting a connection."""
+        member = connection.member
+        member.connections -= 1
+        member.connection_cells[member.backend.column] = member.connections
+        if connection in member.idle:
+            member.idle.remove(connection)
+
+    def drop_idle(self, member: UpstreamMember) -> None:
+        """Close a member's idle connections: it restarted, or it was removed."""
+        idle, member.idle = member.idle, []
+        for connection in idle:
+            connection.close()
+
+    def tick(self, now: float) -> None:
+        """Close connections that were idle for long enough, and let time end what it ends."""
+        oldest = now - self.config.connections.idle_timeout
+        for member in self.balancer.members:
+            idle = member.idle  # type: ignore[attr-defined]
+            while idle and idle[0].idle_since < oldest:
+                idle.pop(0).close()
+        self.balancer.tick(now)
+
+    # leases
+
+    def lease(self, exchange: Exchange, now: float) -> Lease | None:
+        """
+        Lease a backend, or None when the exchange must wait.
+
+        Raises:
+            NoHealthyInstances: No backend may take it.
+        """
+        if self.waiters and not exchange.is_queued:
+            return None
+        return self.balancer.route_request(exchange, now, exchange.tried)
+
+    def wait(self, exchange: Exchange) -> bool:
+        """Queue an exchange; False when the queue is full."""
+        queue = self.config.queue
+        if len(self.waiters) + self.others_waiting(self.slot) >= queue.max_waiting:
+            return False
+        exchange.is_queued = True
+        self.waiters.append((exchange, self._delays.start(queue.timeout, exchange.queue_timed_out)))
+        self._row.waiters[self.slot] = len(self.waiters)
+        self._poll()
+        return True
+
+    def leave(self, exchange: Exchange) -> None:
+        """Take an exchange out of the queue."""
+        for entry in self.waiters:
+            if entry[0] is exchange:
+                entry[1].cancel()
+                self.waiters.remove(entry)
+                break
+        exchange.is_queued = False
+        self._row.waiters[self.slot] = len(self.waiters)
+
+    def serve_waiters(self) -> None:
+        """Give leases to those who wait, in order, as long as there are any to give."""
+        while self.waiters:
+            exchange, delay = self.waiters[0]
+            now = self.monotonic()
+            try:
+                lease = self.balancer.route_request(exchange, now, exchange.tried)
+            except NoHealthyInstances:
+                lease = None
+                unanswerable = True
+            else:
+                unanswerable = False
+                if lease is None:
+                    return
+            self.waiters.popleft()
+            delay.cancel()
+            exchange.is_queued = False
+            self._row.waiters[self.slot] = len(self.waiters)
+            if lease is not None:
+                exchange.leased(lease, now)
+            elif unanswerable:
+                exchange.no_backend()
+
+    def _poll(self) -> None:
+        if self.waiters and not self._is_polling:
+            self._is_polling = True
+            self._delays.start(POLL_SECONDS, self._polled)
+
+    def _polled(self) -> None:
+        self._is_polling = False
+        self.serve_waiters()
+        self._poll()
