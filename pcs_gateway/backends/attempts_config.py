@@ -34,6 +34,10 @@ def _retry_cause(value: Any) -> str | int:
     return value
 
 
+def _initial(data: dict[str, Any]) -> int:
+    return int(min(max(32, data["minimum"]), data["maximum"]))
+
+
 RetryCause = Annotated[str | int, BeforeValidator(_retry_cause)]
 """A failure or a status code that may be tried again."""
 
@@ -60,11 +64,11 @@ class ConcurrencyConfig(Section):
     minimum: Annotated[Integer, Field(ge=1)] = 4
     """adaptive: never below this."""
 
-    maximum: Annotated[Integer, Field(ge=1)] = 1000
-    """Never above this."""
+    maximum: Annotated[Integer, Field(ge=1)] = Field(default_factory=lambda data: max(1000, data["minimum"]))
+    """Never above this. Default: 1000, or `minimum` when larger."""
 
-    initial: Annotated[Integer, Field(ge=1)] = 32
-    """adaptive: where it starts."""
+    initial: Annotated[Integer, Field(ge=1)] = Field(default_factory=_initial)
+    """adaptive: where it starts. Default: 32, within `minimum` and `maximum`."""
 
     @field_validator("maximum")
     @classmethod
@@ -98,8 +102,8 @@ class BackoffConfig(Section):
     base: Duration = 0.025
     """Bound of the first pause."""
 
-    maximum: Duration = 0.25
-    """Bound of any pause."""
+    maximum: Duration = Field(default_factory=lambda data: max(0.25, data["base"]))
+    """Bound of any pause. Default: 250ms, or `base` when longer."""
 
     @field_validator("maximum")
     @classmethod

@@ -107,8 +107,8 @@ class MemoryLevelConfig(Section):
     max_bytes: Size = 256 * 2**20
     """Of the whole gateway; each worker holds its part."""
 
-    max_object_bytes: Size = 2**20
-    """Larger responses are not stored."""
+    max_object_bytes: Size = Field(default_factory=lambda data: min(2**20, data["max_bytes"]))
+    """Larger responses are not stored. Default: 1MiB, or `max_bytes` when smaller."""
 
     ttl: Duration = 300.0
     """Freshness where nothing else says it, and its ceiling."""
@@ -198,7 +198,7 @@ class CacheConfig(Section):
     l3: DatabaseLevelConfig = DatabaseLevelConfig()
     """A database."""
 
-    identity: IdentityConfig = Field(default=IdentityConfig())
+    identity: IdentityConfig = Field(default=IdentityConfig(), validate_default=True)
     """Who asks."""
 
     warm: WarmConfig | None = None

@@ -43,6 +43,7 @@ class Document:
         sources: What is written in the file for each scalar, variables not replaced.
         environment: The scalars whose value came from the environment, as they may be shown.
         problems: Duplicate keys, missing variables and the like; the rest of the data can still be checked.
+        unknown: The scalars that have no value, since a variable is missing or broken.
     """
 
     file: str
@@ -51,6 +52,7 @@ class Document:
     sources: dict[Path, str] = field(default_factory=dict)
     environment: dict[Path, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    unknown: set[Path] = field(default_factory=set)
 
     def line(self, path: Path) -> int:
         """Return the line of a value, or of the nearest thing around it that is there; 0 without any."""
@@ -187,6 +189,8 @@ class _Builder:
                 f"environment variable {name} is not set",
                 allowed=f"set it, or write ${{{name}:-default}}",
             )
+        if result.is_broken or result.missing:
+            self._document.unknown.add(path)
         if result.names:
             self._document.environment[path] = without_defaults(text)
         return FromEnvironment(result.text) if result.has_variables else result.text

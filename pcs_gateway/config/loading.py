@@ -15,7 +15,7 @@ from pcs_gateway.config.explaining import explained, unheld
 from pcs_gateway.config.masking import masked
 from pcs_gateway.config.model import REFERENCES_CHECKED, GatewayConfig
 from pcs_gateway.config.notices import notices
-from pcs_gateway.config.references import Path, dangling
+from pcs_gateway.config.references import Path, dangling, path_text
 from pcs_gateway.errors import ConfigurationError, Problem
 from pcs_gateway.units import UNITS_REQUIRED
 
@@ -72,15 +72,14 @@ def load(path: FilePath | str, environ: Mapping[str, str]) -> LoadedConfig:
 def checked(document: Document) -> GatewayConfig:
     """Return the configuration that a document holds. Raises ConfigurationError with every problem."""
     problems = list(document.problems)
-    spoiled = {problem.path for problem in problems}
+    unknown = {path_text(path) for path in document.unknown}
     config: GatewayConfig | None = None
     try:
         context = {UNITS_REQUIRED: True, REFERENCES_CHECKED: True}
         config = GatewayConfig.model_validate(document.data, context=context)
     except ValidationError as error:
-        problems += [one for one in explained(error, document) if one.path not in spoiled]
-    spoiled = {problem.path for problem in problems}
-    problems += [one for one in unheld(dangling(document.data), document) if one.path not in spoiled]
+        problems += [one for one in explained(error, document) if one.path not in unknown]
+    problems += [one for one in unheld(dangling(document.data), document) if one.path not in unknown]
     if problems or config is None:
         raise ConfigurationError(sorted(problems, key=lambda one: one.line))
     return config

@@ -71,7 +71,7 @@ def _listeners(document: Mapping[str, Any]) -> Iterator[Reference]:
     admin = mapping(document.get("admin")).get("address", "127.0.0.1:9901")
     for index, address in enumerate(addresses):
         if _clash(address, admin):
-            yield Reference(("listen", index, "address"), f"already the address of admin ({admin})")
+            yield Reference(("listen", index, "address"), "already the address of admin")
 
 
 def _clash(one: Any, other: Any) -> bool:

@@ -226,8 +226,8 @@ class ScalingConfig(Section):
     min_instances: Instances = 1
     """Never fewer."""
 
-    max_instances: Instances = 10
-    """Never more."""
+    max_instances: Instances = Field(default_factory=lambda data: max(10, data["min_instances"]))
+    """Never more. Default: 10, or `min_instances` when larger."""
 
     target_cpu_utilization: Ratio = 0.7
     """Mean CPU share of the instances that is aimed at."""
