@@ -1,0 +1,97 @@
+"""Names that point nowhere, names given twice, sums over all pools."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.config.reading import POOLS, loaded, only, problems_of
+
+RULE = "{name: a, metric: errors.error_rate, threshold: 1}"
+TWO_POOLS = "pools: {a: {backends: [{url: 'http://a:1'}]}, b: {backends: [{url: 'http://b:1'}]}}\n"
+
+
+class TestReferences:
+    @pytest.mark.parametrize(
+        ("text", "path", "message"),
+        [
+            (POOLS + "routes: [{pool: pc}]", "routes[0].pool", "no such pool (did you mean pcs?)"),
+            (
+                POOLS + "routes: [{name: a}, {name: b}, {name: a}]",
+                "routes[2].name",
+                "given twice: the same as routes[0].name",
+            ),
+            (POOLS + "routes: [{pool: pcs, respond: {}}]", "routes[0].respond", "not allowed"),
+            (POOLS + "scaling: {pc: {}}", "scaling.pc", "no such pool (did you mean pcs?)"),
+            (
+                POOLS + f"alerts: {{rules: [{RULE}, {RULE}]}}",
+                "alerts.rules[1].name",
+                "given twice: the same as alerts.rules[0].name",
+            ),
+            (
+                POOLS + "listen: [{address: 'a:1'}, {address: 'a:1'}]",
+                "listen[1].address",
+                "given twice: the same as listen[0].address",
+            ),
+            (
+                POOLS + "listen: [{address: '0.0.0.0:9901'}]",
+                "listen[0].address",
+                "already the address of admin",
+            ),
+            (
+                POOLS + "listen: [{address: 'a:1', tls: {certificate: c, key: k}}]",
+                "listen",
+                "nothing would be opened: TLS listeners have no effect yet",
+            ),
+            (
+                "pools: {pcs: {strategy: least_conections, backends: [{url: 'http://a:1'}]}}",
+                "pools.pcs.strategy",
+                "no such strategy (did you mean least_connections?)",
+            ),
+            (
+                "pools: {pcs: {backends: [{url: 'http://a:80'}, {url: 'http://A'}]}}",
+                "pools.pcs.backends[1].url",
+                "given twice: the same as pools.pcs.backends[0].url",
+            ),
+            (
+                "pools: {pcs: {backends: [{url: 'http://a:1', name: 'b:1'}, {url: 'http://b:1'}]}}",
+                "pools.pcs.backends[1].name",
+                "given twice: the same as pools.pcs.backends[0].name",
+            ),
+            (TWO_POOLS, "routes", "there are several pools and no routes"),
+            (TWO_POOLS + "routes: [{}]", "routes[0].pool", "missing"),
+        ],
+    )
+    def test_must_hold(self, tmp_path: Path, text: str, path: str, message: str) -> None:
+        """Names that point nowhere, and names given twice."""
+        problem = only(tmp_path, text)
+
+        assert (path, message) == (problem.path, problem.message)
+
+    def test_two_listeners_may_ask_for_any_free_port(self, tmp_path: Path) -> None:
+        """Port 0 is never the same port twice."""
+        text = POOLS + "listen: [{address: 'a:0'}, {address: 'a:0'}]\nadmin: {address: '127.0.0.1:0'}\n"
+
+        assert 2 == len(loaded(tmp_path, text).config.listen)
+
+    def test_sums_over_all_pools_are_limited(self, tmp_path: Path) -> None:
+        """64 pools and 512 backends: what the scoreboard holds."""
+        pool = "{{backends: [{}]}}"
+        many = ", ".join(f"p{n}: {pool.format(f'{{url: http://h{n}:1}}')}" for n in range(65))
+        assert "pools" in {problem.path for problem in problems_of(tmp_path, f"pools: {{{many}}}")}
+
+        half = ", ".join(f"{{url: 'http://h{n}:1'}}" for n in range(257))
+        text = f"pools: {{a: {pool.format(half)}, b: {pool.format(half)}}}\nroutes: [{{pool: a}}]"
+        assert ["514 backends in all pools"] == [problem.message for problem in problems_of(tmp_path, text)]
+
+    @pytest.mark.parametrize("address", ["127.0.0.1:1", "[::1]:1", "localhost:1", "127.8.8.8:1"])
+    def test_an_empty_token_is_fine_on_loopback(self, tmp_path: Path, address: str) -> None:
+        """Only this machine can reach it."""
+        assert "" == loaded(tmp_path, POOLS + f"admin: {{address: '{address}'}}").config.admin.token
+
+    @pytest.mark.parametrize("address", ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "admin.example.com:1"])
+    def test_an_empty_token_is_an_error_anywhere_else(self, tmp_path: Path, address: str) -> None:
+        """With a token the same address is fine."""
+        assert "admin.token" == only(tmp_path, POOLS + f"admin: {{address: '{address}'}}").path
+        assert (
+            "x" == loaded(tmp_path, POOLS + f"admin: {{address: '{address}', token: x}}").config.admin.token
+        )
