@@ -26,7 +26,7 @@ from pcs_gateway.telemetry.redaction import MAXIMUM_TARGET, shown_target
 
 BATCH: Final = 128
 """Records that are encoded at once, which holds the loop for about 0.15 ms."""
-HAND_OVER_BATCHES: Final = 8
+HAND_OVER_BATCHES: Final = 4
 """So many are handed over without waiting for `flush`: each time wakes the thread, which wants the GIL."""
 
 _MILLISECONDS: Final = tuple(f"{number:03d}Z" for number in range(1000))

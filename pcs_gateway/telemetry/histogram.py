@@ -3,8 +3,8 @@ The one histogram of the project: log-spaced buckets, percentiles within 1 %, ex
 
 Bucket `i` counts the durations d with 2^((i-1)/64) < d <= 2^(i/64) seconds. Two buckets meet at a ratio of
 2^(1/64), so the harmonic middle of a bucket is within 0.55 % of everything in it, and every power of two of a
-second is a bucket's upper edge: cumulative counts at such bounds are exact, and the buckets are those of a
-Prometheus native histogram of schema 6.
+second is a bucket's upper edge: cumulative counts at such bounds are exact for whole nanoseconds, and the
+buckets are those of a Prometheus native histogram of schema 6.
 
 Counts, sums and maxima are integers: addition is exact, associative and commutative, whatever the order in
 which workers and seconds are added up.
@@ -99,7 +99,7 @@ class Histogram(msgspec.Struct, array_like=True):
     def average(self) -> float:
         """Mean duration in seconds; 0.0 when there is none."""
         count = self.count
-        return self.total / count if count else 0.0
+        return self.total_ns / count / NANOSECONDS if count else 0.0
 
     def percentile(self, ratio: float) -> float:
         """

@@ -82,7 +82,7 @@ class LineHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Format and hand over; what cannot be formatted is told to standard error by the base class."""
         try:
-            self._write(self.format(record).encode(errors="backslashreplace") + b"\n")
+            self._write(self.format(record).encode() + b"\n")
         except Exception:  # noqa: BLE001 (a line of log must never end what it tells about)
             self.handleError(record)
 
@@ -117,8 +117,6 @@ def redact(_logger: object, _method: str, event: Event) -> Event:
 
 
 def _shown(name: str, value: Any) -> Any:
-    if name in KEPT:
-        return value
     if is_secret_name(name):
         return MASK
     if isinstance(value, dict):
@@ -127,11 +125,9 @@ def _shown(name: str, value: Any) -> Any:
         return [_shown("", nested) for nested in value]
     if isinstance(value, bytes):
         return value.decode("latin-1")
+    if isinstance(value, str):  # names of files may hold surrogates, which no JSON can
+        return value.encode(errors="backslashreplace").decode()
     return value
-
-
-KEPT: Final = frozenset({"event", "_record", "_from_structlog"})
-"""The event's own text and what structlog's formatter passes along; fields of ours have no such names."""
 
 
 def render_json(_logger: object, _method: str, event: Event) -> str:
