@@ -175,6 +175,9 @@ class AccessLog:
         if self._encoded:
             self._writer.put(b"".join(self._encoded))
             self._encoded.clear()
+        self._count_lines()
+
+    def _count_lines(self) -> None:
         written, dropped = self._writer.written, self._writer.dropped
         self._tell(Event.ACCESS_LOG_WRITTEN, written - self._written)
         self._tell(Event.ACCESS_LOG_DROPPED, dropped - self._dropped)
@@ -186,9 +189,11 @@ class AccessLog:
         self._writer.reopen()
 
     def close(self, timeout: float) -> bool:
-        """Write everything, for at most `timeout` seconds; return whether it is done."""
+        """Write everything, for at most `timeout` seconds; return whether it is done. See `LineWriter.close`."""
         self.flush()
-        return self._writer.close(timeout)
+        is_done = self._writer.close(timeout)
+        self._count_lines()
+        return is_done
 
     def _encode(self) -> None:
         pending, self._pending = self._pending, []

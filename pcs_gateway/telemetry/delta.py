@@ -15,13 +15,12 @@ from typing import Final
 import msgspec
 
 from pcs_gateway.telemetry.histogram import Histogram
+from pcs_gateway.telemetry.record import SWITCHING_PROTOCOLS
 
 SUCCESS: Final = "success"
 """Outcome of an attempt that was answered with a status below 500."""
 SERVER_ERROR: Final = "server_error"
 """Outcome of a plain attempt that was answered with a status of 500 and more."""
-
-SWITCHING_PROTOCOLS: Final = 101
 
 
 class Event(StrEnum):

@@ -24,9 +24,10 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
-from pcs_gateway.telemetry.delta import SWITCHING_PROTOCOLS, Delta, Event
+from pcs_gateway.telemetry.delta import Delta, Event
 from pcs_gateway.telemetry.figures import GatewayFigures
 from pcs_gateway.telemetry.histogram import NANOSECONDS, Histogram
+from pcs_gateway.telemetry.record import SWITCHING_PROTOCOLS
 from pcs_gateway.telemetry.store import MeasurementStore
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4

@@ -42,6 +42,7 @@ class LineWriter:
         # each number has one writing thread, so none needs a lock
         self._taken_bytes = 0
         self._done_bytes = 0
+        self._taken_lines = 0
         self._refused = 0
         self._lost = 0
         self._reopen_wanted = False
@@ -80,6 +81,7 @@ class LineWriter:
             self._refused += lines.count(NEWLINE)
             return False
         self._taken_bytes += len(lines)
+        self._taken_lines += lines.count(NEWLINE)
         self._queue.put(lines)
         return True
 
@@ -91,12 +93,18 @@ class LineWriter:
         """
         Write what is waiting, for at most `timeout` seconds, and end the thread.
 
+        With a timeout of 0 the thread is left to end by itself, as when another writer takes over. Otherwise
+        lines that are still waiting count as dropped: the process is about to end.
+
         Returns:
-            Whether it is done; if not, the thread goes on until the process ends.
+            Whether it is done.
         """
         self._queue.put(None)
         self._thread.join(timeout)
-        return not self._thread.is_alive()
+        is_done = not self._thread.is_alive()
+        if timeout > 0 and not is_done:
+            self._refused += self._taken_lines - self.written - self._lost
+        return is_done
 
     def _run(self) -> None:
         while (lines := self._queue.get()) is not None:

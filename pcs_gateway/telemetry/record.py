@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+SWITCHING_PROTOCOLS: Final = 101
+"""Status of an exchange that became a tunnel."""
+
 
 class ExchangeRecord:
     """
     The facts of one exchange: filled in by the data path, read by `Recorder.record` and `AccessLog.append`.
 
-    The data path's own object may be the record: subclass this, and leave `__init__` out where each attribute
-    is set anyway. A record given to the access log must not change any more: the log reads it a little later.
-    Durations are in seconds and come from a monotonic clock.
+    The data path's own object is the record: it subclasses this. A record given to the access log must not
+    change any more: the log reads it a little later. Durations are in seconds, of a monotonic clock.
 
     Attributes:
         route: Name of the matched route; "" when none matched.
@@ -35,46 +39,25 @@ class ExchangeRecord:
         response_bytes: Body bytes sent to the client.
     """
 
-    __slots__ = (
-        "attempts",
-        "backend",
-        "client",
-        "duration",
-        "gateway_time",
-        "method",
-        "outcomes",
-        "pool",
-        "reason",
-        "request_bytes",
-        "request_id",
-        "response_bytes",
-        "route",
-        "started",
-        "status",
-        "target",
-        "time_to_first_byte",
-        "upstream_time",
-    )
-
-    def __init__(self) -> None:
-        self.route: str = ""
-        self.pool: str = ""
-        self.backend: str = ""
-        self.method: bytes = b""
-        self.target: bytes = b""
-        self.status: int = 0
-        self.started: float = 0.0
-        self.duration: float = 0.0
-        self.time_to_first_byte: float = 0.0
-        self.upstream_time: float = 0.0
-        self.gateway_time: float = 0.0
-        self.attempts: int = 0
-        self.outcomes: tuple[tuple[str, str], ...] = ()
-        self.reason: str = ""
-        self.request_id: bytes = b""
-        self.client: str = ""
-        self.request_bytes: int = 0
-        self.response_bytes: int = 0
+    # Class attributes are the defaults, so that a record costs only what differs from them.
+    route: str = ""
+    pool: str = ""
+    backend: str = ""
+    method: bytes = b""
+    target: bytes = b""
+    status: int = 0
+    started: float = 0.0
+    duration: float = 0.0
+    time_to_first_byte: float = 0.0
+    upstream_time: float = 0.0
+    gateway_time: float = 0.0
+    attempts: int = 0
+    outcomes: tuple[tuple[str, str], ...] = ()
+    reason: str = ""
+    request_id: bytes = b""
+    client: str = ""
+    request_bytes: int = 0
+    response_bytes: int = 0
 
     def __repr__(self) -> str:
         method = self.method.decode("latin-1")
@@ -89,10 +72,11 @@ def error_type(status: int, reason: str) -> str:
     Name the error that an exchange was, or return "" when it was none.
 
     An error is what a client has to blame the service for: a status of 500 and more, or a response that broke
-    off although the client was still there. A 4xx answer and a client that left are no errors.
+    off although the client was still there. A 4xx answer and a client that left are no errors; nor is a
+    tunnel (status 101) that ended, in whatever way.
     """
     if status >= 500:
         return reason or f"http_{status}"
-    if reason and status < 400 and not reason.startswith("client_"):
+    if reason and status < 400 and status != SWITCHING_PROTOCOLS and not reason.startswith("client_"):
         return reason
     return ""

@@ -171,7 +171,7 @@ class Recorder:
             answered = self._backend_cell(record.pool, record.backend)
             answered.unusual += 1
             if not record.outcomes:
-                answered.add_outcome(SERVER_ERROR if record.status >= 500 else SUCCESS)
+                answered.add_outcome(record.reason or (SERVER_ERROR if record.status >= 500 else SUCCESS))
 
     def attempt(self, pool: str, backend: str, outcome: str) -> None:
         """Count one attempt that no record tells of, such as a hedge that lost."""

@@ -34,7 +34,6 @@ class LoggedLines:
     def close(self) -> list[dict[str, Any]]:
         """End the log and return its lines."""
         assert self.log.close(10.0)
-        self.log.flush()
         return [json.loads(line) for line in self.path.read_bytes().splitlines()]
 
     @property
@@ -153,7 +152,6 @@ class TestAccessLog:
         for _ in range(3):
             logged.log.append(make_record())
         logged.log.close(10.0)
-        logged.log.flush()
 
         assert logged.events == {Event.ACCESS_LOG_DROPPED: 3}
         assert "No such file" in logged.log.error

@@ -56,7 +56,8 @@ def test_pipe_that_nobody_reads_does_not_block(pipe: tuple[int, int]) -> None:
     assert spent < 1.0
     assert dropped == (1000 - taken) * 100
     assert 181 <= taken < 400
-    assert not writer.close(0.05)
+    assert not writer.close(0.0)
+    assert dropped == writer.dropped
 
     received = 0
     while received < taken * len(LINES):
@@ -64,6 +65,20 @@ def test_pipe_that_nobody_reads_does_not_block(pipe: tuple[int, int]) -> None:
     wait_until(lambda: writer.waiting_bytes == 0)
 
     assert taken * 100 == writer.written
+
+
+def test_lines_that_wait_at_the_end_are_dropped(pipe: tuple[int, int]) -> None:
+    """A process that ends while nobody reads loses lines, and each of them is counted."""
+    reader, descriptor = pipe
+    writer = LineWriter(descriptor, time.monotonic)
+    for _ in range(1000):
+        writer.put(LINES)
+
+    assert not writer.close(0.05)
+    assert writer.written + writer.dropped == 100_000
+
+    os.close(reader)  # the thread must end before its descriptor has another owner
+    wait_until(lambda: writer.waiting_bytes == 0)
 
 
 def test_lines_that_cannot_be_written_are_counted(pipe: tuple[int, int]) -> None:

@@ -20,6 +20,7 @@ from tests.fakes.exchanges import make_record
         (0, "client_left", ""),
         (200, "client_left", ""),
         (101, "", ""),
+        (101, "tunnel_idle", ""),
     ],
 )
 def test_error_is_what_the_service_is_to_blame_for(status: int, reason: str, expected: str) -> None:

@@ -107,6 +107,12 @@ class TestAttempts:
 
         assert outcomes_of(delta) == {"one": {"server_error": 1, "success": 1}}
 
+    def test_answer_that_broke_off_is_no_success(self) -> None:
+        """The reason for which the exchange could not be finished is the attempt's outcome."""
+        delta = delta_of(make_record(reason="response_incomplete"), make_record())
+
+        assert outcomes_of(delta) == {"one": {"response_incomplete": 1, "success": 1}}
+
     def test_each_of_several_attempts_counts_once(self) -> None:
         """With outcomes in the record, those are the attempts, and the answered one is not counted again."""
         retried = make_record(attempts=2, outcomes=(("two", "connect_failure"), ("one", "success")))
