@@ -177,19 +177,12 @@ class AccessLog:
             self._encoded.clear()
         self._count_lines()
 
-    def _count_lines(self) -> None:
-        written, dropped = self._writer.written, self._writer.dropped
-        self._tell(Event.ACCESS_LOG_WRITTEN, written - self._written)
-        self._tell(Event.ACCESS_LOG_DROPPED, dropped - self._dropped)
-        self._tell(Event.ACCESS_LOG_UNSAMPLED, self._unsampled)
-        self._written, self._dropped, self._unsampled = written, dropped, 0
-
     def reopen(self) -> None:
         """Open the file anew, as after its rotation."""
         self._writer.reopen()
 
     def close(self, timeout: float) -> bool:
-        """Write everything, for at most `timeout` seconds; return whether it is done. See `LineWriter.close`."""
+        """Write everything, for at most `timeout` seconds; return whether it is done (`LineWriter.close`)."""
         self.flush()
         is_done = self._writer.close(timeout)
         self._count_lines()
@@ -198,6 +191,13 @@ class AccessLog:
     def _encode(self) -> None:
         pending, self._pending = self._pending, []
         self._encoded.append(encode_lines(pending))
+
+    def _count_lines(self) -> None:
+        written, dropped = self._writer.written, self._writer.dropped
+        self._tell(Event.ACCESS_LOG_WRITTEN, written - self._written)
+        self._tell(Event.ACCESS_LOG_DROPPED, dropped - self._dropped)
+        self._tell(Event.ACCESS_LOG_UNSAMPLED, self._unsampled)
+        self._written, self._dropped, self._unsampled = written, dropped, 0
 
     def _tell(self, event: Event, amount: int) -> None:
         if amount:

@@ -75,8 +75,11 @@ class Histogram(msgspec.Struct, array_like=True):
     def merge(self, other: Histogram) -> None:
         """Add all that `other` counted; `other` stays as it is."""
         counts = self.counts
-        for bucket, count in other.counts.items():
-            counts[bucket] = counts.get(bucket, 0) + count
+        if counts:
+            for bucket, count in other.counts.items():
+                counts[bucket] = counts.get(bucket, 0) + count
+        else:  # most merges into a window's sum are such, and a copy takes a tenth of the time
+            self.counts = other.counts.copy()
         self.total_ns += other.total_ns
         self.maximum_ns = max(self.maximum_ns, other.maximum_ns)
 

@@ -49,6 +49,7 @@ class Window:
         self._number = int(now // step_seconds)
         self._current = Delta()
         self._complete: deque[tuple[int, Delta]] = deque()
+        self._sums: dict[int, Delta] = {}  # of complete steps since a number; until the next step is complete
 
     def __repr__(self) -> str:
         return (
@@ -70,11 +71,17 @@ class Window:
         self._advance(now)
         first = self._number - min(ceil(seconds / self._step), self._steps)
         total = Delta()
-        for number, measured in self._complete:
-            if number >= first:
-                total.merge(measured)
+        total.merge(self._sum_since(first))
         total.merge(self._current)
         return Recent(total, now - max(first * self._step, self._began))
+
+    def _sum_since(self, first: int) -> Delta:
+        if first not in self._sums:
+            total = self._sums[first] = Delta()
+            for number, measured in self._complete:
+                if number >= first:
+                    total.merge(measured)
+        return self._sums[first]
 
     def _advance(self, now: float) -> None:
         number = int(now // self._step)
@@ -84,5 +91,6 @@ class Window:
         self._complete.append((self._number, self._current))
         self._current = Delta()
         self._number = number
+        self._sums.clear()
         while self._complete and self._complete[0][0] < number - self._steps:
             self._complete.popleft()
