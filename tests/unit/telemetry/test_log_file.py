@@ -7,7 +7,7 @@ import resource
 import select
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -78,6 +78,25 @@ class TestFile:
         file.close()
 
         assert path.read_bytes() == b"two\n"
+
+    def test_truncated_file_is_written_from_its_beginning(self, tmp_path: Path, clock: FakeClock) -> None:
+        """A rotation that copies and truncates leaves no hole of zeros."""
+        path = tmp_path / "access.log"
+        file = LogFile(str(path), clock.monotonic)
+        file.write(b"one\n")
+        os.truncate(path, 0)
+        file.write(b"two\n")
+        file.close()
+
+        assert path.read_bytes() == b"two\n"
+
+    def test_writers_of_one_file_tear_no_lines(self, tmp_path: Path) -> None:
+        """Four processes append at once, and each line comes out in one piece."""
+        path = tmp_path / "access.log"
+        lines = lines_of_writers(str(path), path.read_bytes)
+
+        assert len(lines) == 4 * 2000
+        assert all(len(line) == 300 and len(set(line)) == 1 for line in lines)
 
     def test_missing_directory_costs_lines(self, tmp_path: Path, clock: FakeClock) -> None:
         """The lines are counted as lost and the reason is told, until the directory is there."""
@@ -205,28 +224,39 @@ class TestPipe:
         """Four processes write at once into a small pipe, and each line comes out in one piece."""
         reader, writer = pipe
         fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
-        context = multiprocessing.get_context("fork")
-        writers = [context.Process(target=write_lines, args=(writer, letter)) for letter in "abcd"]
-        for process in writers:
-            process.start()
-        os.close(writer)
-        lines = read_all(reader).splitlines()
-        for process in writers:
-            process.join(20)
+        lines = lines_of_writers(writer, lambda: read_all(reader, writer))
 
         assert len(lines) == 4 * 2000
         assert all(len(line) == 300 and len(set(line)) == 1 for line in lines)
 
 
-def write_lines(descriptor: int, letter: str) -> None:
+def lines_of_writers(destination: str | int, read: Callable[[], bytes]) -> list[bytes]:
+    """Let four processes write at once, and return the lines that came out."""
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=write_lines, args=(destination, letter)) for letter in "abcd"]
+    for process in writers:
+        process.start()
+    if isinstance(destination, str):
+        for process in writers:
+            process.join(20)
+    lines = read().splitlines()
+    for process in writers:
+        process.join(20)
+        assert process.exitcode == 0
+    return lines
+
+
+def write_lines(destination: str | int, letter: str) -> None:
     """Write 2000 lines of 300 bytes, 100 at once."""
-    file = LogFile(descriptor, FakeClock().monotonic)
+    file = LogFile(destination, FakeClock().monotonic)
     for _ in range(20):
         file.write((letter * 300 + "\n").encode() * 100)
 
 
-def read_all(descriptor: int) -> bytes:
-    """Return everything until the last writer closes."""
+def read_all(descriptor: int, writer: int | None = None) -> bytes:
+    """Return everything until the last writer closes; `writer` is our own end, closed first."""
+    if writer is not None:
+        os.close(writer)
     parts = []
     while part := os.read(descriptor, 1 << 16):
         parts.append(part)
