@@ -57,9 +57,22 @@ class PoolStanding(msgspec.Struct, frozen=True):
     ready_others: int
 
 
+class Accusation(msgspec.Struct, frozen=True):
+    """
+    A streak of failures that is long enough to be ruled upon.
+
+    Attributes:
+        seen: What was seen, for people.
+        agreed: No worker saw a success between the failures.
+    """
+
+    seen: str
+    agreed: bool
+
+
 class Ruling(msgspec.Struct, frozen=True):
     """
-    The answer to a streak of failures.
+    The answer to an accusation.
 
     Attributes:
         ejected_until: Monotonic seconds; 0.0 when the backend is not ejected.
@@ -87,30 +100,23 @@ class OutlierDetector:
     def __repr__(self) -> str:
         return f"<OutlierDetector, failures in a row: {self._common}>"
 
-    def observe(
-        self, report: Report, now: float, pool: PoolStanding, config: OutlierDetectionConfig
-    ) -> Ruling | None:
+    def observe(self, report: Report, config: OutlierDetectionConfig) -> Accusation | None:
         """
-        Add a report about a backend that is not ejected, at `now` (monotonic seconds).
+        Add a report about a backend that is not ejected.
 
         Returns:
-            A ruling when the workers together, or this worker alone, saw `consecutive_failures`; else None.
+            An accusation when the workers together, or this worker alone, saw `consecutive_failures`.
         """
         common, own = self._count(report)
-        if config.consecutive_failures == 0:
+        if config.consecutive_failures == 0 or own + common == 0:
             return None
         if common >= config.consecutive_failures:
             self.forget(report.backend)
-            seen = f"{common} gateway failures in a row"
-            if report.kind:
-                seen += f", the last one: {report.kind}"
-            objection = objection_to_ejecting(pool, config.max_ejected)
-            if objection:
-                return Ruling(0.0, f"{seen}; spared: {objection}")
-            return Ruling(now + config.base_ejection, seen)
+            last = f", the last one: {report.kind}" if report.kind else ""
+            return Accusation(f"{common} gateway failures in a row{last}", agreed=True)
         if own >= config.consecutive_failures:
             self._own.pop((report.backend, report.worker))
-            return Ruling(0.0, f"{own} gateway failures in a row at one worker; others saw it succeed")
+            return Accusation(f"{own} gateway failures in a row at one worker", agreed=False)
         return None
 
     def forget(self, backend: str) -> None:
@@ -129,6 +135,18 @@ class OutlierDetector:
         self._common[report.backend] = self._common.get(report.backend, 0) + report.failures
         self._own[own_key] = self._own.get(own_key, 0) + report.failures
         return self._common[report.backend], self._own[own_key]
+
+
+def rule(accusation: Accusation, now: float, pool: PoolStanding, config: OutlierDetectionConfig) -> Ruling:
+    """Eject the accused at `now` (monotonic seconds), or say why not."""
+    objection = (
+        objection_to_ejecting(pool, config.max_ejected)
+        if accusation.agreed
+        else "other workers saw it succeed"
+    )
+    if objection:
+        return Ruling(0.0, f"{accusation.seen}; spared: {objection}")
+    return Ruling(now + config.base_ejection, accusation.seen)
 
 
 def objection_to_ejecting(pool: PoolStanding, max_ejected: float) -> str:

@@ -44,6 +44,7 @@ class Roster:
         """Begin without any backend."""
         self._clock = clock
         self._standings: dict[BackendKey, Standing] = {}
+        self._by_name: dict[tuple[str, str], Standing] = {}
         self._remembered: dict[BackendKey, StoredBackend] = {}
         self._continues = False
         self._unchecked: set[BackendKey] = set()
@@ -67,11 +68,11 @@ class Roster:
         """Return a backend by the names people use. Raises UnknownBackendError."""
         if pool not in self.pools:
             raise UnknownBackendError(f"there is no pool {pool!r}; there are: {', '.join(self.pools)}")
-        for standing in self.members(pool):
-            if standing.config.name == backend:
-                return standing
-        names = ", ".join(standing.config.name for standing in self.members(pool))
-        raise UnknownBackendError(f"pool {pool!r} has no backend {backend!r}; it has: {names}")
+        try:
+            return self._by_name[pool, backend]
+        except KeyError:
+            names = ", ".join(standing.config.name for standing in self.members(pool))
+            raise UnknownBackendError(f"pool {pool!r} has no backend {backend!r}; it has: {names}") from None
 
     def at(self, key: BackendKey) -> Standing | None:
         """Return a backend by its key; None when it is no longer configured."""
@@ -110,6 +111,7 @@ class Roster:
             column = self.columns.column(*key)
             standing.config = configs[key]
             standing.column, standing.generation = column.index, column.generation
+        self._by_name = {(key.pool, one.config.name): one for key, one in self._standings.items()}
         self._slots = slots
         self.pools = dict(pools)
         self._release(gone)
@@ -147,14 +149,17 @@ class Roster:
             standing.tracker.observe(result, self._clock.time(), self.pools[key.pool].health_check)
             self._release([key])
 
-    def expire(self) -> None:
-        """Let end what ends by time: ejections, and checks that are too old."""
+    def expire(self) -> set[str]:
+        """Let end what ends by time: ejections, and checks that are too old. Return the pools concerned."""
         if self.is_holding:
-            return
+            return set()
         now, unix = self._clock.monotonic(), self._clock.time()
+        concerned = set()
         for standing in self:
-            standing.end_ejection(now)
-            standing.tracker.forget_when_old(unix, self.pools[standing.key.pool].health_check.max_age)
+            max_age = self.pools[standing.key.pool].health_check.max_age
+            if standing.end_ejection(now) or standing.tracker.forget_when_old(unix, max_age):
+                concerned.add(standing.key.pool)
+        return concerned
 
     def hold(self) -> None:
         """Keep what is published now until every backend has been checked again."""

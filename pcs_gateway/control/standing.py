@@ -43,6 +43,7 @@ class Standing:
     What is known of one backend; it changes as checks, traffic and operators speak.
 
     Attributes:
+        scheme, host, port: Of its URL.
         config: As configured.
         column: Its column of the scoreboard, and that column's generation.
         tracker: Its health as this process found it.
@@ -61,7 +62,10 @@ class Standing:
         "ejection",
         "generation",
         "held",
+        "host",
         "key",
+        "port",
+        "scheme",
         "tracker",
         "unresolved",
         "weight_override",
@@ -70,6 +74,7 @@ class Standing:
     def __init__(self, key: BackendKey, config: BackendConfig) -> None:
         """Begin with a backend that was never heard of."""
         self.key = key
+        self.scheme, self.host, self.port = split_backend_url(key.url)
         self.config = config
         self.column = -1
         self.generation = 0
@@ -94,11 +99,6 @@ class Standing:
         """The share in force."""
         return self.config.weight if self.weight_override is None else self.weight_override
 
-    @property
-    def host(self) -> str:
-        """Host of its URL."""
-        return split_backend_url(self.config.url)[1]
-
     def reason(self) -> str:
         """Say why it is not ready; empty when it is."""
         return (
@@ -110,15 +110,14 @@ class Standing:
 
     def backend(self) -> Backend:
         """Return it as published."""
-        scheme, host, port = split_backend_url(self.config.url)
         reason = self.reason()
         return Backend(
             pool=self.key.pool,
             name=self.config.name,
-            url=self.config.url,
-            scheme=scheme,
-            host=host,
-            port=port,
+            url=self.key.url,
+            scheme=self.scheme,
+            host=self.host,
+            port=self.port,
             addresses=self.addresses,
             weight=self.weight,
             column=self.column,

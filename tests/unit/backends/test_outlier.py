@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pcs_gateway.backends.config import OutlierDetectionConfig
-from pcs_gateway.backends.outlier import OutlierDetector, PoolStanding, Report, Ruling, objection_to_ejecting
+from pcs_gateway.backends.outlier import (
+    OutlierDetector,
+    PoolStanding,
+    Report,
+    Ruling,
+    objection_to_ejecting,
+    rule,
+)
 
 CONFIG = OutlierDetectionConfig(consecutive_failures=5, base_ejection=30.0, max_ejected=0.5)
 THREE = PoolStanding(active=3, ejected=0, ready_others=2)
@@ -14,7 +21,8 @@ THREE = PoolStanding(active=3, ejected=0, ready_others=2)
 def rulings(reports: list[Report], pool: PoolStanding = THREE) -> list[Ruling | None]:
     """What a fresh detector answers to each report, at second 100."""
     detector = OutlierDetector()
-    return [detector.observe(report, 100.0, pool, CONFIG) for report in reports]
+    accusations = [detector.observe(report, CONFIG) for report in reports]
+    return [None if one is None else rule(one, 100.0, pool, CONFIG) for one in accusations]
 
 
 def failures(count: int, worker: int = 1) -> Report:
@@ -55,7 +63,10 @@ class TestObserve:
         """A worker that saw five failures is told when another one saw a success between them."""
         seen = rulings([failures(3, worker=1), success(worker=2), failures(2, worker=1)])
 
-        assert Ruling(0.0, "5 gateway failures in a row at one worker; others saw it succeed") == seen[-1]
+        reason = (
+            "5 gateway failures in a row at one worker; spared: other workers saw it succeed"
+        )
+        assert Ruling(0.0, reason) == seen[-1]
 
     def test_counting_begins_anew_after_a_ruling(self) -> None:
         """A streak is ruled upon once."""
@@ -71,7 +82,7 @@ class TestObserve:
         """With `consecutive_failures: 0` nothing is ever ruled."""
         config = CONFIG.model_copy(update={"consecutive_failures": 0})
 
-        assert OutlierDetector().observe(failures(500), 100.0, THREE, config) is None
+        assert OutlierDetector().observe(failures(500), config) is None
 
     def test_last_ready_backend_is_spared(self) -> None:
         """A pool with one ready backend keeps it, and the worker that waits is told why."""
@@ -84,7 +95,7 @@ class TestObserve:
     def test_repr_shows_the_streaks(self) -> None:
         """The detector explains itself."""
         detector = OutlierDetector()
-        detector.observe(failures(2), 100.0, THREE, CONFIG)
+        detector.observe(failures(2), CONFIG)
 
         assert "<OutlierDetector, failures in a row: {'one': 2}>" == repr(detector)
 
@@ -96,10 +107,11 @@ class TestObserve:
         detector = OutlierDetector()
         streak = 0
         for worker, count, succeeded in history:
-            ruling = detector.observe(Report(worker, "one", count, succeeded), 100.0, THREE, CONFIG)
+            accusation = detector.observe(Report(worker, "one", count, succeeded), CONFIG)
             streak = 0 if succeeded else streak + count
-            assert (ruling is not None and ruling.ejected) == (streak >= CONFIG.consecutive_failures)
-            if ruling is not None and ruling.ejected:
+            ejected = accusation is not None and rule(accusation, 100.0, THREE, CONFIG).ejected
+            assert ejected == (streak >= CONFIG.consecutive_failures)
+            if ejected:
                 streak = 0
 
 

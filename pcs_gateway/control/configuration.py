@@ -1,0 +1,68 @@
+"""What the control plane knows of a configuration, and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pcs_gateway.backends.config import PoolConfig
+from pcs_gateway.processes.plan import ListenPlan
+from pcs_gateway.telemetry.config import LoggingConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """
+    A valid configuration.
+
+    Attributes:
+        document: The whole, as workers are sent it; it holds secrets.
+        shown: The whole, with secrets masked.
+        token: What clients of the admin API must know; empty when nothing.
+        listen: Where clients connect.
+        workers: How many workers there should be.
+        drain_delay: In seconds.
+        drain_timeout: In seconds.
+        notices: One line for each key that has no effect.
+        digest: Of the file's bytes; empty when it does not come from the file as it is now.
+    """
+
+    document: dict[str, Any]
+    shown: dict[str, Any]
+    pools: Mapping[str, PoolConfig]
+    logging: LoggingConfig
+    token: str
+    listen: tuple[ListenPlan, ...]
+    workers: int
+    drain_delay: float
+    drain_timeout: float
+    notices: tuple[str, ...] = ()
+    digest: str = ""
+
+
+class ConfigurationSource(Protocol):
+    """
+    Where configurations come from.
+
+    Attributes:
+        path: The file, absolute.
+    """
+
+    path: str
+
+    def read(self) -> Configuration:
+        """Read the file. Raises ConfigurationError with every problem in it."""
+        ...
+
+    def restored(self, document: dict[str, Any]) -> Configuration:
+        """Return the configuration that was published as `document`. Raises ValueError when it is none."""
+        ...
+
+    def changed_keys(self, old: Configuration, new: Configuration) -> list[str]:
+        """Return the keys that differ."""
+        ...
+
+    def needs_restart(self, new: Configuration) -> list[str]:
+        """Return one line for each key of `new` that only a restart of the gateway applies."""
+        ...
