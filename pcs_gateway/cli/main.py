@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from traceback import extract_tb
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -50,21 +50,20 @@ INTERRUPTED = 130
 class _Verbs(TyperGroup):
     """A group that imports a verb only when it is called, so that `--help` answers at once."""
 
-    def __init__(self, **attributes: Any) -> None:
-        super().__init__(**attributes)
-        for name, verb in VERBS.items():
+    _verbs: Mapping[str, Verb] = {}
+
+    def offer(self, verbs: Mapping[str, Verb]) -> None:
+        """Stand in for the verbs with their names and summaries."""
+        self._verbs = verbs
+        for name, verb in verbs.items():
             self.add_command(TyperCommand(name, help=verb.summary, rich_markup_mode=None))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
-        return name, load(name) if name in VERBS else command, rest
-
-
-def load(name: str) -> Any:
-    """Return the command behind a verb, named as in the table."""
-    command = typer.main.get_command(import_module(VERBS[name].module).app)
-    command.name = name
-    return command
+        if name is not None and name in self._verbs:
+            command = typer.main.get_command(import_module(self._verbs[name].module).app)
+            command.name = name
+        return name, command, rest
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - the signature of an option's callback
@@ -91,13 +90,13 @@ def _root(
     """An asynchronous reverse proxy and load balancer in front of PCS instances."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, verbs: Mapping[str, Verb] = VERBS) -> int:
     """Carry out a command line and return its exit status; errors go to standard error, a line each."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    group = cast("_Verbs", typer.main.get_command(app))
+    group.offer(verbs)
     try:
-        status = typer.main.get_command(app).main(
-            given or ["--help"], prog_name="pcs-gateway", standalone_mode=False
-        )
+        status = group.main(given or ["--help"], prog_name="pcs-gateway", standalone_mode=False)
         return status if isinstance(status, int) else 0
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED

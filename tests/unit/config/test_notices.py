@@ -1,0 +1,112 @@
+"""What has no effect says so."""
+
+from pathlib import Path
+
+import pytest
+
+from pcs_gateway.config.loading import load
+from pcs_gateway.config.notices import WITHOUT_EFFECT, WITHOUT_EFFECT_VALUES
+from pcs_gateway.config.schema import kind_at
+from tests.unit.config.reading import POOLS, loaded
+
+ROOT = Path(__file__).parents[3]
+
+
+def _pool(keys: str) -> str:
+    return f"pools: {{pcs: {{backends: [{{url: 'http://a:1'}}], {keys}}}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        (POOLS + "cache: {l1: {ttl: 5s}}", "cache"),
+        (POOLS + "alerts: {evaluate_every: 5s}", "alerts"),
+        (POOLS + "scaling: {pcs: {}}", "scaling"),
+        (POOLS + "routes: [{cache: {policy: rfc9111}}]", "routes[0].cache"),
+        (POOLS + "routes: [{invalidates: [a]}]", "routes[0].invalidates"),
+        (POOLS + "routes: [{side_effects: false}]", "routes[0].side_effects"),
+        (POOLS + "routes: [{limits: {headers: 5}}]", "routes[0].limits.headers"),
+        (POOLS + "routes: [{timeouts: {client_idle: 5s}}]", "routes[0].timeouts.client_idle"),
+        (_pool("hedge: {after: p95}"), "pools.pcs.hedge"),
+        (_pool("panic_threshold: 0.5"), "pools.pcs.panic_threshold"),
+        (_pool("slow_start: 10s"), "pools.pcs.slow_start"),
+        (_pool("concurrency: {mode: fixed}"), "pools.pcs.concurrency"),
+        (_pool("resources: {url: /r}"), "pools.pcs.resources"),
+        (_pool("retry: {on: [502]}"), "pools.pcs.retry.on"),
+        (_pool("retry: {budget: {ratio: 0.1}}"), "pools.pcs.retry.budget"),
+        (
+            _pool("outlier_detection: {failure_ratio: {window: 5s}}"),
+            "pools.pcs.outlier_detection.failure_ratio",
+        ),
+        (_pool("queue: {overload_timeout: 1ms}"), "pools.pcs.queue.overload_timeout"),
+    ],
+)
+def test_a_key_without_effect_is_noticed(tmp_path: Path, text: str, path: str) -> None:
+    """One notice with path, line and reason."""
+    notices = loaded(tmp_path, text).notices
+
+    assert 1 == len(notices)
+    assert notices[0].startswith(f"{path} (line ")
+    assert "has no effect: " in notices[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        POOLS,
+        POOLS + "cache: {}\nalerts:\nscaling: {}\n",
+        _pool("slow_start: 0s, panic_threshold: 0, hedge: null, strategy: two_choices"),
+        POOLS
+        + "routes: [{side_effects: true, limits: {body_bytes: 1KiB}, timeouts: {connect: 2s}, cache: null}]",
+    ],
+)
+def test_what_is_off_or_has_effect_is_not_noticed(tmp_path: Path, text: str) -> None:
+    """Only what was asked for and is not done."""
+    assert [] == loaded(tmp_path, text).notices
+
+
+def test_a_listener_with_tls_is_noticed_and_not_opened_as_plain(tmp_path: Path) -> None:
+    """The address is left out."""
+    text = POOLS + (
+        "listen:\n  - address: 127.0.0.1:8080\n"
+        "  - address: 127.0.0.1:8443\n    tls: {certificate: c, key: k}\n"
+    )
+
+    read = loaded(tmp_path, text)
+
+    assert ["127.0.0.1:8080"] == [listener.address for listener in read.config.open_listeners()]
+    assert ["listen[1].tls (line 5)"] == [notice.partition(" has no effect: ")[0] for notice in read.notices]
+
+
+def test_a_strategy_to_come_is_noticed(tmp_path: Path) -> None:
+    """By its name, and with the key that belongs to it."""
+    notices = loaded(tmp_path, _pool("strategy: consistent_hash, hash_on: path")).notices
+
+    assert {"pools.pcs.strategy", "pools.pcs.hash_on"} == {notice.split()[0] for notice in notices}
+
+
+def test_notices_come_in_the_order_of_the_file() -> None:
+    """So that they can be read beside it."""
+    notices = load(ROOT / "tests" / "data" / "contract.yaml", {}).notices
+    lines = [int(notice.partition("(line ")[2].partition(")")[0]) for notice in notices]
+
+    assert len(notices) > 15
+    assert sorted(lines) == lines
+
+
+@pytest.mark.parametrize("pattern", [*WITHOUT_EFFECT, *WITHOUT_EFFECT_VALUES])
+def test_the_table_names_keys_that_exist(pattern: str) -> None:
+    """A renamed key would silently lose its notice."""
+    path: tuple[str | int, ...] = ()
+    for part in pattern.split("."):
+        kind = kind_at(path)
+        in_list = kind is not None and str(kind.annotation).startswith("tuple")
+        path = (*path, 0 if in_list else part)
+
+    assert kind_at(path) is not None
+
+
+def test_the_shipped_files_have_no_notices() -> None:
+    """A newcomer's first start says nothing that needs explaining."""
+    for name in ("minimal.yaml", "gateway.yaml"):
+        assert [] == load(ROOT / "config" / name, {}).notices
