@@ -10,6 +10,7 @@ The stacks are written, folded, to benchmarks/results/tmp/, as flame graph tools
 import argparse
 import contextlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -58,9 +59,15 @@ def main() -> int:
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(servers.scratch_directory())
         backend = stack.enter_context(servers.backend(directory))
-        setup = servers.Setup(directory, backend.port, scenario.workers, scenario.access_log)
+        setup = servers.Setup(
+            directory,
+            backend.port,
+            scenario.workers,
+            scenario.access_log,
+            gateway_command=tuple(shlex.split(options.gateway_command)),
+        )
         if not options.perf:
-            os.environ |= {"PYTHONPATH": str(HOOK), "BENCHMARK_PROFILE": str(OUTPUT)}
+            os.environ |= {"PYTHONPATH": _with_hook(), "BENCHMARK_PROFILE": str(OUTPUT)}
         gateway = stack.enter_context(servers.gateway(setup))
         running = stack.enter_context(load.background(scenario, gateway.url, options.seconds))
         if options.perf:
@@ -71,6 +78,10 @@ def main() -> int:
 
 def _busiest(cumulative: Counter[str], itself: Counter[str]) -> list[tuple[str, int]]:
     return sorted(cumulative.items(), key=lambda item: (-itself[item[0]], -item[1], item[0]))
+
+
+def _with_hook() -> str:
+    return os.pathsep.join(filter(None, (str(HOOK), os.environ.get("PYTHONPATH"))))
 
 
 def _clear() -> None:
@@ -112,6 +123,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--scenario", default="get", choices=SCENARIOS)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--lines", type=int, default=50)
+    parser.add_argument("--gateway-command", default=shlex.join(servers.GATEWAY_COMMAND))
     parser.add_argument("--perf", action="store_true", help="record with Linux perf instead")
     return parser.parse_args()
 

@@ -15,17 +15,19 @@ from pathlib import Path
 from types import FrameType
 
 INTERVAL = 0.001
-SAMPLES_BETWEEN_WRITES = 500
+SAMPLES_BETWEEN_WRITES = 100
 WORKER = "pcs_gateway.worker_process"
 
 stacks: Counter[str] = Counter()
 
 
 def sample(_signal: int, frame: FrameType | None) -> None:
-    """Count the stack that runs now."""
+    """Count the stack that runs now; importing is not what we want to know about."""
     names = []
     while frame is not None:
         code = frame.f_code
+        if code.co_filename.startswith("<frozen importlib"):
+            return
         names.append(f"{Path(code.co_filename).stem}.{code.co_qualname}:{frame.f_lineno}")
         frame = frame.f_back
     stacks[";".join(reversed(names))] += 1
