@@ -19,6 +19,7 @@ ordered: dict[str, BaseException | int | None] = {}
 
 @app.command()
 def broken() -> int | None:
+    """End as ordered."""
     outcome = ordered.pop("outcome")
     if isinstance(outcome, BaseException):
         raise outcome
