@@ -29,6 +29,7 @@ from pcs_gateway.proxy.accepting import Acceptor
 from pcs_gateway.proxy.data_plane import DataPlane
 from pcs_gateway.telemetry.access_log import AccessLog, destination_of
 from pcs_gateway.telemetry.config import LoggingConfig
+from pcs_gateway.telemetry.delta import Delta
 from pcs_gateway.telemetry.garbage import GarbageWatch
 from pcs_gateway.telemetry.line_writer import STANDARD_ERROR, LineWriter
 from pcs_gateway.telemetry.logging import configure_logging
@@ -63,7 +64,7 @@ class Worker:
             plan.channel_path,
             Hello(plan.row, os.getpid(), plan.incarnation),
             self,
-            self._recorder.take_delta,
+            self._take_delta,
             self._log,
             clock,
             self._random,
@@ -88,6 +89,10 @@ class Worker:
 
     def _configure_logging(self, config: LoggingConfig) -> None:
         configure_logging(config, f"worker-{self._plan.row}", self._clock, self._error_writer.put)
+
+    def _take_delta(self) -> Delta:
+        self._plane.settle()
+        return self._recorder.take_delta()
 
     def _cannot_accept(self, error: OSError) -> None:
         self._log.warning("cannot_accept", error=str(error))

@@ -49,12 +49,14 @@ class Member:
         "backend",
         "bias",
         "cells",
+        "column",
         "connections",
         "consecutive_failures",
         "in_flight",
         "latency",
         "latency_cells",
         "loads",
+        "name",
         "observed",
         "others",
         "position",
@@ -67,6 +69,8 @@ class Member:
         self, backend: Backend, cells: Cells, latency_cells: memoryview | list[float] | None = None
     ) -> None:
         self.backend = backend
+        self.column = backend.column
+        self.name = backend.name
         self.cells = cells
         self.latency_cells = latency_cells
         self.in_flight = 0
@@ -88,11 +92,6 @@ class Member:
         return f"<Member {backend.pool}/{backend.name}: {self.in_flight} in flight here, {self.others} elsewhere, {ready}>"
 
     @property
-    def name(self) -> str:
-        """The backend's name."""
-        return self.backend.name
-
-    @property
     def weight(self) -> int:
         """The backend's share."""
         return self.backend.weight
@@ -101,18 +100,6 @@ class Member:
     def active_connections(self) -> int:
         """In-flight attempts of all workers (the specification's name)."""
         return self.in_flight + self.others
-
-    def begin(self) -> None:
-        """Count one more attempt in flight."""
-        self.in_flight = count = self.in_flight + 1
-        self.cells[self.backend.column] = count
-        self.loads[self.position] = (count + self.others + self.bias) * self.scale
-
-    def end(self) -> None:
-        """Count one attempt less. Called by `Lease.end` alone, once for each `begin`."""
-        self.in_flight = count = self.in_flight - 1
-        self.cells[self.backend.column] = count
-        self.loads[self.position] = (count + self.others + self.bias) * self.scale
 
     def refresh(self, others: int) -> None:
         """Take over what the other workers show."""
@@ -180,11 +167,15 @@ class Lease:
 
     def __init__(self, member: Member) -> None:
         self.member: Member | None = member
-        member.begin()
+        member.in_flight = count = member.in_flight + 1
+        member.cells[member.column] = count
+        member.loads[member.position] = (count + member.others + member.bias) * member.scale
 
     def end(self) -> None:
         """End the lease; ending it again does nothing."""
         member = self.member
         if member is not None:
             self.member = None
-            member.end()
+            member.in_flight = count = member.in_flight - 1
+            member.cells[member.column] = count
+            member.loads[member.position] = (count + member.others + member.bias) * member.scale

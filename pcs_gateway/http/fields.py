@@ -5,7 +5,7 @@ llhttp judges the grammar of every field section; what it lets through although 
 read it in two ways is refused here (each refusal is a row of tests/conformance).
 
 A client on a kept-alive connection sends the same field section again and again, so what follows
-from a section alone is computed once per distinct section and kept, bounded, by `RequestFieldsMemo`.
+from a section alone is computed once per distinct section and kept, bounded, in a `Memo`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ import re
 
 import httptools
 
+from pcs_gateway.http.memo import Memo
 from pcs_gateway.http.refusals import Refusal, RequestRefused
 
 Field = tuple[bytes, bytes]
+
+MEMO_SECTIONS = 1024
+MEMO_SECTION_BYTES = 4096
 
 HOP_BY_HOP = frozenset(
     (
@@ -139,6 +143,8 @@ class RequestFields:
         content_length: In bytes; None when there is no such field.
         connection: Tokens of Connection, lower-cased.
         request_id: The client's request id when it is one printable word of at most 128 characters.
+        has_identity: The client brought a request id or a trace context that is kept.
+        is_plain: In HTTP/1.1 nothing about it needs care: a Host, no body, no upgrade, no expectation.
         upgrade: The protocol asked for, lower-cased; empty when none was asked for validly.
     """
 
@@ -150,10 +156,12 @@ class RequestFields:
         "fields",
         "framing",
         "has_close",
+        "has_identity",
         "has_keep_alive",
         "has_transfer_encoding",
         "host",
         "is_chunked",
+        "is_plain",
         "request_id",
         "refusal_1_0",
         "refusal_1_1",
@@ -162,8 +170,12 @@ class RequestFields:
         "values",
     )
 
-    def __init__(self, section: bytes, request_id_name: bytes = b"x-request-id") -> None:
+    def __init__(
+        self, section: bytes, request_id_name: bytes = b"x-request-id", most_fields: int = 100
+    ) -> None:
         self.fields = read_fields(section)
+        if len(self.fields) > most_fields:
+            raise RequestRefused(Refusal.TOO_MANY_FIELDS)
         values: dict[bytes, bytes] = {}
         hosts = 0
         for name, value in self.fields:
@@ -183,6 +195,8 @@ class RequestFields:
         self.traceparent = traceparent if _TRACEPARENT.fullmatch(traceparent) else b""
         request_id = values.get(request_id_name)
         self.request_id = request_id if request_id is not None and REQUEST_ID.fullmatch(request_id) else b""
+        self.has_identity = bool(self.request_id or self.traceparent)
+        self.is_plain = not (self.framing or self.upgrade or self.refusal_1_1 or expect)
         dropped = HOP_BY_HOP | REPLACED | {request_id_name} | (self.connection - NEVER_NAMED_BY_CONNECTION)
         self.end_to_end = b"".join(
             [b"%b: %b\r\n" % field for field in self.fields if field[0].lower() not in dropped]
@@ -220,39 +234,13 @@ class RequestFields:
             self.refusal_1_0 = Refusal.TRANSFER_CODING_IN_HTTP_1_0
 
 
-class RequestFieldsMemo:
-    """
-    Field sections already read, by their exact bytes; two generations bound its size.
-
-    A section is found by comparing all of it, so nothing can be learnt about it piecewise.
-    """
-
-    __slots__ = ("_limit", "_older", "_recent", "_request_id_name", "_section_limit")
-
-    def __init__(self, request_id_name: bytes, limit: int = 1024, section_limit: int = 4096) -> None:
-        self._request_id_name = request_id_name
-        self._limit = limit
-        self._section_limit = section_limit
-        self._recent: dict[bytes, RequestFields] = {}
-        self._older: dict[bytes, RequestFields] = {}
-
-    def read(self, section: bytes) -> RequestFields:
-        """
-        Give the facts of `section`.
-
-        Raises:
-            RequestRefused: It must not be forwarded.
-        """
-        known = self._recent.get(section)
-        if known is not None:
-            return known
-        known = self._older.get(section) or RequestFields(section, self._request_id_name)
-        if len(section) <= self._section_limit:
-            if len(self._recent) >= self._limit:
-                self._older = self._recent
-                self._recent = {}
-            self._recent[section] = known
-        return known
+def request_fields_memo(request_id_name: bytes, most_fields: int) -> Memo[bytes, RequestFields]:
+    """Give the memo of field sections for a gateway's settings; long sections are read anew each time."""
+    return Memo(
+        lambda section: RequestFields(section, request_id_name, most_fields),
+        limit=MEMO_SECTIONS,
+        is_worth_keeping=lambda section: len(section) <= MEMO_SECTION_BYTES,
+    )
 
 
 def is_valid_host(host: bytes) -> bool:

@@ -120,20 +120,17 @@ class Identities:
     Twenty-four random octets make one identity: sixteen name the trace (and the request), eight the span.
     """
 
-    __slots__ = ("_drawn", "_position", "_random_bytes")
+    __slots__ = ("_random_bytes", "_stock")
 
-    _BLOCK = 24 * 256
+    _BLOCK = 256
 
     def __init__(self, random_bytes: Callable[[int], bytes]) -> None:
         self._random_bytes = random_bytes
-        self._drawn = b""
-        self._position = 0
+        self._stock: list[bytes] = []
 
     def draw(self) -> bytes:
         """Give 48 fresh hexadecimal digits."""
-        position = self._position
-        if position >= len(self._drawn):
-            self._drawn = self._random_bytes(self._BLOCK).hex().encode("ascii")
-            position = 0
-        self._position = position + 48
-        return self._drawn[position : position + 48]
+        if not self._stock:
+            digits = self._random_bytes(24 * self._BLOCK).hex().encode("ascii")
+            self._stock = [digits[at : at + 48] for at in range(0, len(digits), 48)]
+        return self._stock.pop()

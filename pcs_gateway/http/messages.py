@@ -23,16 +23,19 @@ _LOOSE_REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") +(\S+) +(HTTP/[0-9.]*)")
 RequestLine = tuple[bytes, bytes, bool]
 
 
-def read_request_line(line: bytes) -> RequestLine:
+_match_request_line = _REQUEST_LINE.fullmatch
+
+
+def read_request_line(data: bytes, end: int) -> RequestLine:
     """
-    Give method, target and whether the version is 1.1.
+    Give method, target and whether the version is 1.1, from the line that ends at `end`.
 
     Raises:
         RequestRefused: The line is not RFC 9112 section 3's, or its version is neither 1.0 nor 1.1.
     """
-    match = _REQUEST_LINE.fullmatch(line)
+    match = _match_request_line(data, 0, end)
     if match is None:
-        raise RequestRefused(_diagnose_request_line(line))
+        raise RequestRefused(_diagnose_request_line(data[:end]))
     method, target, minor = match.groups()
     return method, target, minor == b"1"
 
@@ -111,6 +114,9 @@ class ResponseHead:
         may_persist: The backend will keep the connection open (RFC 9112 section 9.3).
         dropped: Name and value of fields that must not be forwarded.
         upgrade: The value of Upgrade.
+        forwarded: The field section without the connection's own fields.
+        body_length: Bytes of body that follow, unless it answers HEAD; None when only its framing or the close of
+            the connection will tell.
     """
 
     status: int
@@ -126,6 +132,8 @@ class ResponseHead:
     has_request_id = False
     is_chunked = False
     is_complete = False
+    forwarded = b""
+    body_length: int | None = None
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take llhttp's callback for one field."""
@@ -159,24 +167,24 @@ class ResponseHead:
         """Take llhttp's callback for the end of the head."""
         self.is_complete = True
 
-    def forwarded_section(self) -> bytes:
-        """Give the field section without the connection's own fields."""
-        dropped = self.dropped
-        if dropped is None:
-            return self.section
+    def without_dropped(self) -> bytes:
+        """Give the field section without the connection's own fields and those that Connection names."""
+        dropped = self.dropped or []
         section = self.section
-        tokens = list_tokens(self.connection) if self.connection else ()
-        if len(dropped) == 1 and (not tokens or tokens in ([b"close"], [b"keep-alive"])):
+        if len(dropped) == 1 and self.connection.lower() in _USUAL_CONNECTION:
             # the usual case, `Connection: keep-alive` alone, is cut out by a search in C
             line = b"%b: %b\r\n" % dropped[0]
             at = section.find(line)
-            if at == 0 or (at > 0 and section[at - 1] == 10):
+            if at == 0 or (at > 0 and section[at - 1] == _LINE_FEED):
                 return section[:at] + section[at + len(line) :]
+        tokens = list_tokens(self.connection) if self.connection else ()
         names = {name.lower() for name, _ in dropped}.union(tokens) - _NEVER_DROPPED
         lines = section.split(b"\r\n")
         return b"\r\n".join([line for line in lines if line.partition(b":")[0].lower() not in names])
 
 
+_LINE_FEED = 10
+_USUAL_CONNECTION = (b"keep-alive", b"close", b"")
 _NEVER_DROPPED = frozenset((b"content-length", b"date", b"set-cookie", b"content-type", b"content-encoding"))
 
 
@@ -201,18 +209,19 @@ class _StatusLines(dict[bytes, "_StatusLine"]):
 _STATUS_LINES = _StatusLines()
 
 
-def read_response_head(line: bytes, section: bytes) -> ResponseHead:
+def read_response_head(head_bytes: bytes) -> ResponseHead:
     """
-    Read a complete head: its status line and its field section, each without the final empty line.
+    Read a complete head: status line and field section, without the final empty line.
 
     Raises:
         MalformedResponse: It is not a response of HTTP/1.0 or 1.1.
     """
+    start = head_bytes.find(b"\r\n") + 2
     head = ResponseHead()
-    head.status, head.start, is_1_1 = _STATUS_LINES[line]
-    head.section = section
+    head.status, head.start, is_1_1 = _STATUS_LINES[head_bytes[: start - 2]]
+    head.section = section = head_bytes[start:]
     try:
-        httptools.HttpResponseParser(head).feed_data(b"HTTP/1.1 200 OK\r\n" + section + b"\r\n")
+        httptools.HttpResponseParser(head).feed_data(b"HTTP/1.1 200 OK\r\n%b\r\n" % section)
     except httptools.HttpParserUpgrade:
         pass
     except httptools.HttpParserError as error:
@@ -226,4 +235,9 @@ def read_response_head(line: bytes, section: bytes) -> ResponseHead:
         head.may_persist = False
     if head.is_chunked and not is_1_1:
         raise MalformedResponse("HTTP/1.0 has no transfer codings")
+    head.forwarded = section if head.dropped is None else head.without_dropped()
+    if head.status == 204 or head.status == 304:
+        head.body_length = 0
+    elif not head.is_chunked:
+        head.body_length = head.content_length
     return head

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 
+from pcs_gateway.http.fields import is_valid_host
 from pcs_gateway.http.refusals import Refusal, RequestRefused
 
 _NEEDS_CARE = re.compile(rb"%|//|\\|/\.|;")
@@ -57,7 +58,7 @@ def read_target(method: bytes, target: bytes) -> Target:
     if method == b"CONNECT":
         raise RequestRefused(Refusal.CONNECT_REFUSED)
     match = _ABSOLUTE.fullmatch(target)
-    if match is None or not match[2]:
+    if match is None or not is_valid_host(match[2]):
         raise RequestRefused(Refusal.FRAGMENT_IN_TARGET if b"#" in target else Refusal.MALFORMED_TARGET)
     path, query = match[3], match[4] or b""
     if path is None and method == b"OPTIONS" and not query:

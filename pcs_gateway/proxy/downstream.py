@@ -11,15 +11,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from pcs_gateway.http.fields import RequestFields
 from pcs_gateway.http.forwarding import Client
 from pcs_gateway.http.messages import judge_incomplete_head, read_request_line
 from pcs_gateway.http.refusals import Refusal, RequestRefused
 from pcs_gateway.proxy.answers import problem
+from pcs_gateway.proxy.endings import client_caught_up, client_ended, client_is_slow, client_left
 from pcs_gateway.proxy.exchange import Exchange
 from pcs_gateway.proxy.response_writer import refused_head
 
 if TYPE_CHECKING:
+    from pcs_gateway.http.fields import RequestFields
     from pcs_gateway.proxy.data_plane import DataPlane
     from pcs_gateway.proxy.routing import Route
 
@@ -47,7 +48,6 @@ class DownstreamConnection(asyncio.Protocol):
     __slots__ = (
         "_is_closing",
         "_is_peer_gone",
-        "_is_reading_paused",
         "_is_taking_up",
         "_is_writing_paused",
         "_pending",
@@ -57,6 +57,7 @@ class DownstreamConnection(asyncio.Protocol):
         "deadline",
         "exchange",
         "idle_since",
+        "is_reading_paused",
         "plane",
         "transport",
         "written",
@@ -78,7 +79,7 @@ class DownstreamConnection(asyncio.Protocol):
         self._pending = b""
         self._pipelined = 0
         self._is_closing = self._wants_close = self._is_peer_gone = False
-        self._is_reading_paused = self._is_writing_paused = self._is_taking_up = False
+        self.is_reading_paused = self._is_writing_paused = self._is_taking_up = False
 
     def __repr__(self) -> str:
         doing = (
@@ -100,28 +101,30 @@ class DownstreamConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         exchange = self.exchange
-        if exchange is None:
-            if self._is_closing:
+        if exchange is not None:
+            try:
+                rest = exchange.client_data(data)
+            except RequestRefused as error:
+                exchange.refused(error)
                 return
+            if rest:
+                self._hold(rest)
+        elif not self._is_closing:
             if self._pending:
                 data = self._pending + data
                 self._pending = b""
-            self._take_up(data)
-            return
-        try:
-            rest = exchange.client_data(data)
-        except RequestRefused as error:
-            exchange.refused(error)
-            return
-        if rest:
-            self._hold(rest)
+            end = data.find(b"\r\n\r\n")
+            if end > 0 and (rest := self._begin(data, end)) and not self._is_closing:
+                self._take_up(rest)
+            elif end <= 0:
+                self._take_up(data)
 
     def eof_received(self) -> bool:
         exchange = self.exchange
         if exchange is None:
             return False
         self._is_peer_gone = True
-        return exchange.client_ended()
+        return client_ended(exchange)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_closing = True
@@ -129,17 +132,17 @@ class DownstreamConnection(asyncio.Protocol):
         self.plane.closed(self)
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
-            exchange.client_left()
+            client_left(exchange)
 
     def pause_writing(self) -> None:
         self._is_writing_paused = True
         if self.exchange is not None:
-            self.exchange.pause_backend_reading()
+            client_is_slow(self.exchange)
 
     def resume_writing(self) -> None:
         self._is_writing_paused = False
         if self.exchange is not None:
-            self.exchange.resume_backend_reading()
+            client_caught_up(self.exchange)
         elif self._pending and not self._is_closing:
             self._take_up_pending()
 
@@ -147,11 +150,14 @@ class DownstreamConnection(asyncio.Protocol):
 
     def _take_up(self, data: bytes) -> None:
         """Read requests from `data` until one must be waited for, or there is nothing left."""
-        if self._is_taking_up:
-            self._pending = data
+        if self._is_taking_up or self.exchange is not None or self._is_writing_paused:
+            self._hold(data)
             return
         self._is_taking_up = True
-        while data and self.exchange is None and not self._is_closing:
+        while data and not self._is_closing:
+            if self.exchange is not None or self._is_writing_paused:
+                self._hold(data)
+                break
             if data.startswith(b"\r\n"):
                 # RFC 9112 section 2.2: an empty line before the request line is ignored
                 data = data[2:]
@@ -161,16 +167,6 @@ class DownstreamConnection(asyncio.Protocol):
                 self._wait_for_head(data)
                 break
             data = self._begin(data, end)
-            if self._pending:
-                data, self._pending = data + self._pending, b""
-            if data and self.exchange is None and self._is_writing_paused:
-                self._pending = data
-                break
-        else:
-            self._is_taking_up = False
-            if data and not self._is_closing:
-                self._hold(data)
-            return
         self._is_taking_up = False
 
     def _begin(self, data: bytes, end: int) -> bytes:
@@ -179,27 +175,28 @@ class DownstreamConnection(asyncio.Protocol):
         line_end = data.find(b"\r\n")
         now = plane.monotonic()
         try:
-            if end > plane.limits.header_bytes:
+            if end > plane.header_bytes:
                 raise RequestRefused(self._too_large(line_end))
-            method, target, is_1_1 = read_request_line(data[:line_end])
-            fields = plane.fields_memo.read(data[line_end + 2 : end + 2])
-            if len(fields.fields) > plane.limits.headers:
-                raise RequestRefused(Refusal.TOO_MANY_FIELDS)
+            method, target, is_1_1 = read_request_line(data, line_end)
+            fields = plane.fields_memo[data[line_end + 2 : end + 2]]
         except RequestRefused as error:
             self._refuse(error.refusal, data[:line_end], now)
             return b""
-        exchange = self.exchange = Exchange(self, plane, method, target, fields, now, is_1_1=is_1_1)
-        if self._pipelined:
-            exchange.keep_alive = exchange.keep_alive and self._pipelined < plane.limits.pipelined_requests
+        exchange = self.exchange = Exchange(self, plane, method, target, fields, now, is_1_1)
         rest = data[end + 4 :]
+        if rest or self._pipelined:
+            self._count_pipelined(exchange, rest)
         try:
-            rest = exchange.begin(rest)
+            return exchange.begin(rest)
         except RequestRefused as error:
             exchange.refused(error)
-        if self._is_closing:
-            return b""
+            return b"" if self._is_closing else rest
+
+    def _count_pipelined(self, exchange: Exchange, rest: bytes) -> None:
+        """Beyond `pipelined_requests` in one go, the last answer ends the connection and the rest is discarded."""
+        if self._pipelined >= self.plane.limits.pipelined_requests:
+            exchange.keep_alive = False
         self._pipelined = self._pipelined + 1 if rest else 0
-        return rest
 
     def _too_large(self, line_end: int) -> Refusal:
         long_line = line_end < 0 or line_end > self.plane.limits.header_bytes
@@ -228,7 +225,7 @@ class DownstreamConnection(asyncio.Protocol):
         plane = self.plane
         request_id = plane.identities.draw()[:32]
         answer = problem(refusal, request_id)
-        self.write(refused_head(plane, answer, request_id))
+        self.transport.write(refused_head(plane, answer, request_id))
         plane.record_refusal(self, refusal, line, request_id, now)
         self.close()
 
@@ -241,14 +238,10 @@ class DownstreamConnection(asyncio.Protocol):
     def deliver_pending(self) -> None:
         """Give bytes that came before a tunnel was open to the tunnel."""
         data, self._pending = self._pending, b""
-        if data and self.exchange is not None:
-            self.exchange.client_data(data)
+        if data and self.exchange is not None and self.exchange.tunnel is not None:
+            self.exchange.tunnel.to_backend(data)
 
     # exchanges
-
-    def write(self, data: bytes) -> None:
-        """Send to the client."""
-        self.transport.write(data)
 
     def exchange_over(self, exchange: Exchange, now: float) -> None:
         """Go on after an exchange: with the next request, to idleness, or to the end."""
@@ -257,8 +250,8 @@ class DownstreamConnection(asyncio.Protocol):
             self.close()
             return
         self.idle_since = now
-        self.deadline = now + self.plane.timeouts.client_idle
-        if self._is_reading_paused:
+        self.deadline = now + self.plane.client_idle
+        if self.is_reading_paused:
             self.resume_reading()
         if self._pending and not self._is_taking_up and not self._is_writing_paused:
             self._take_up_pending()
@@ -271,14 +264,14 @@ class DownstreamConnection(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """Stop reading; the kernel's buffers fill up and the client has to wait."""
-        if not self._is_reading_paused and not self.transport.is_closing():
-            self._is_reading_paused = True
+        if not self.is_reading_paused and not self.transport.is_closing():
+            self.is_reading_paused = True
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Read again."""
-        if self._is_reading_paused and not self.transport.is_closing():
-            self._is_reading_paused = False
+        if self.is_reading_paused and not self.transport.is_closing():
+            self.is_reading_paused = False
             self.transport.resume_reading()
 
     def close(self) -> None:

@@ -21,37 +21,64 @@ KEEP_ALIVE = b"Connection: keep-alive\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
 
-def response_head(
-    exchange: Exchange,
-    head: ResponseHead,
-    share: float,
-    pieces: Sequence[bytes],
-    trailers: Sequence[bytes],
-    *,
-    is_complete: bool,
-) -> bytes:
-    """
-    Give a backend's response head for the client, with the first pieces of its body.
+def whole_response(exchange: Exchange, head: ResponseHead, body: bytes) -> bytes:
+    """Give a response that came complete, framed by its length or without a body."""
+    return b"".join((head.start, _fields(exchange, head), body))
 
-    Args:
-        share: Seconds that the gateway itself took so far, for Server-Timing.
-    """
-    section = head.forwarded_section()
-    if head.location or exchange.route_.response_edits:
-        section = _edit(exchange, head, section)
-    parts = [head.start, section, VIA]
-    _add_own_fields(
-        exchange, parts, share, has_date=head.has_date, has_request_id=_has_request_id(exchange, head)
+
+def response_head(exchange: Exchange, head: ResponseHead, pieces: Sequence[bytes]) -> bytes:
+    """Give a response head with the first pieces of a body of which more will come."""
+    parts = (
+        [head.start, CHUNKED, _fields(exchange, head)]
+        if exchange.rechunks
+        else [head.start, _fields(exchange, head)]
     )
-    if exchange.rechunks:
-        parts += (CHUNKED, b"\r\n")
-        _add_chunks(exchange, parts, pieces, trailers, is_complete=is_complete)
-    else:
-        parts.append(b"\r\n")
-        for piece in pieces:
-            exchange.response_bytes += len(piece)
-            parts.append(piece)
+    for piece in pieces:
+        exchange.response_bytes += len(piece)
+        parts.append(encode_chunk(piece) if exchange.rechunks else piece)
     return b"".join(parts)
+
+
+def _fields(exchange: Exchange, head: ResponseHead) -> bytes:
+    """Give all fields of a backend's response as the client gets them, and the empty line."""
+    plane = exchange.plane
+    section = head.forwarded
+    if head.location or exchange.matched.response_edits:
+        section = _edit(exchange, head, section)
+    if not head.has_date:
+        section += plane.date_line
+    if not exchange.keep_alive:
+        section += CLOSE
+    elif not exchange.is_1_1:
+        section += KEEP_ALIVE
+    if head.has_request_id or not plane.is_request_id_usual:
+        return _fields_with_request_id(exchange, head, section)
+    if not plane.writes_server_timing:
+        return b"%b%bX-Request-ID: %b\r\n\r\n" % (section, VIA, exchange.request_id)
+    share = (exchange.sent - exchange.received - exchange.waited) * 1000.0
+    return b"%bVia: 1.1 pcs-gateway\r\nX-Request-ID: %b\r\nServer-Timing: gateway;dur=%.3f\r\n\r\n" % (
+        section,
+        exchange.request_id,
+        share,
+    )
+
+
+def _fields_with_request_id(exchange: Exchange, head: ResponseHead, section: bytes) -> bytes:
+    """The same where the backend told the request id itself, or the field has another name."""
+    plane = exchange.plane
+    parts = [section, VIA]
+    if b"\n" + plane.request_id_name + b":" not in b"\n" + head.section.lower():
+        parts += (plane.request_id_start, exchange.request_id, b"\r\n")
+    if plane.writes_server_timing:
+        parts.append(_server_timing(exchange))
+    parts.append(b"\r\n")
+    return b"".join(parts)
+
+
+def _server_timing(exchange: Exchange) -> bytes:
+    """The gateway's own share until the request was sent, or until it answered by itself."""
+    share = exchange.sent - exchange.received - exchange.waited
+    return b"Server-Timing: gateway;dur=%.3f\r\n" % (max(share, 0.0) * 1000.0)
 
 
 def response_more(
@@ -64,51 +91,15 @@ def response_more(
             return pieces[0]
         exchange.response_bytes += sum(map(len, pieces))
         return b"".join(pieces)
-    parts: list[bytes] = []
-    _add_chunks(exchange, parts, pieces, trailers, is_complete=is_complete)
+    parts = [encode_chunk(piece) for piece in pieces]
+    exchange.response_bytes += sum(map(len, pieces))
+    if is_complete:
+        parts.append(encode_last_chunk(trailers))
     return b"".join(parts)
 
 
-def _add_chunks(
-    exchange: Exchange,
-    parts: list[bytes],
-    pieces: Sequence[bytes],
-    trailers: Sequence[bytes],
-    *,
-    is_complete: bool,
-) -> None:
-    for piece in pieces:
-        exchange.response_bytes += len(piece)
-        parts.append(encode_chunk(piece))
-    if is_complete:
-        parts.append(encode_last_chunk(trailers))
-
-
-def _add_own_fields(
-    exchange: Exchange, parts: list[bytes], share: float, *, has_date: bool, has_request_id: bool
-) -> None:
-    plane = exchange.plane
-    if not has_date:
-        parts.append(plane.date_line)
-    if not has_request_id:
-        parts += (plane.request_id_start, exchange.request_id, b"\r\n")
-    if plane.writes_server_timing:
-        parts.append(b"Server-Timing: gateway;dur=%.3f\r\n" % (share * 1000.0 if share > 0.0 else 0.0))
-    if not exchange.keep_alive:
-        parts.append(CLOSE)
-    elif not exchange.is_1_1:
-        parts.append(KEEP_ALIVE)
-
-
-def _has_request_id(exchange: Exchange, head: ResponseHead) -> bool:
-    name = exchange.plane.request_id_name
-    if name == b"x-request-id":
-        return head.has_request_id
-    return b"\r\n" + name + b":" in b"\r\n" + head.section.lower()
-
-
 def _edit(exchange: Exchange, head: ResponseHead, section: bytes) -> bytes:
-    route = exchange.route_
+    route = exchange.matched
     lease = exchange.lease
     if head.location and lease is not None and lease.member is not None:
         own = backend_host(lease.member)  # type: ignore[arg-type]
@@ -126,12 +117,18 @@ def _edit(exchange: Exchange, head: ResponseHead, section: bytes) -> bytes:
     return route.response_edits.apply(section) if route.response_edits else section
 
 
-def own_answer(exchange: Exchange, answer: Answer, share: float) -> bytes:
+def own_answer(exchange: Exchange, answer: Answer) -> bytes:
     """Give an answer of the gateway's own, complete; HEAD gets no body."""
-    if not exchange.request_id:
-        exchange.request_id = exchange.plane.identities.draw()[:32]
-    parts = [status_line(answer.status), answer.section]
-    _add_own_fields(exchange, parts, share, has_date=False, has_request_id=False)
+    plane = exchange.plane
+    exchange.ensure_request_id()
+    parts = [status_line(answer.status), answer.section, plane.date_line]
+    parts += (plane.request_id_start, exchange.request_id, b"\r\n")
+    if plane.writes_server_timing:
+        parts.append(_server_timing(exchange))
+    if not exchange.keep_alive:
+        parts.append(CLOSE)
+    elif not exchange.is_1_1:
+        parts.append(KEEP_ALIVE)
     parts.append(b"\r\n")
     if exchange.method != b"HEAD":
         parts.append(answer.body)
@@ -142,7 +139,7 @@ def upgrade_head(exchange: Exchange, head: ResponseHead) -> bytes:
     """Give the head of a 101 response; Connection and Upgrade belong to it."""
     upgrade = head.upgrade.strip() or exchange.fields.upgrade
     return b"".join(
-        (head.start, head.forwarded_section(), VIA, b"Connection: upgrade\r\nUpgrade: %b\r\n\r\n" % upgrade)
+        (head.start, head.forwarded, VIA, b"Connection: upgrade\r\nUpgrade: %b\r\n\r\n" % upgrade)
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pcs_gateway.http.refusals import Refusal, RequestRefused
-from pcs_gateway.http.targets import Target, read_target
+from pcs_gateway.http.targets import Target, normalise_path, read_target
 from pcs_gateway.proxy.rewriting import FieldEdits, Params, PathRewrite
 
 if TYPE_CHECKING:
@@ -43,6 +43,10 @@ class Route:
     Attributes:
         upstream_pool: Where its requests go; None for a fixed answer.
         methods: None for all.
+        is_plain: The request head depends on nothing but the client's fields and the target.
+        response_head: `timeouts.response_head`, at hand.
+        uses_latency: The pool's strategy weighs by latency.
+        request_total: `timeouts.request_total`, at hand.
         upstream_host: `preserve`, `backend` or a literal name.
     """
 
@@ -50,6 +54,7 @@ class Route:
         "allow_ambiguous_paths",
         "allow_upgrade",
         "host",
+        "is_plain",
         "limits",
         "methods",
         "name",
@@ -57,13 +62,16 @@ class Route:
         "pattern",
         "prefix",
         "request_edits",
+        "request_total",
         "respond",
+        "response_head",
         "response_edits",
         "retry_methods",
         "takes_all",
         "timeouts",
         "upstream_host",
         "upstream_pool",
+        "uses_latency",
     )
 
     def __init__(
@@ -73,11 +81,14 @@ class Route:
         self.upstream_pool = pool
         self.limits = limits.overridden_by(config.limits)
         self.timeouts = timeouts.overridden_by(config.timeouts)
+        self.response_head = self.timeouts.response_head
+        self.request_total = self.timeouts.request_total
         match = config.match
         self.methods = frozenset(m.encode("latin-1") for m in match.methods) if match.methods else None
         self.host = match.host.lower().encode("latin-1") if match.host else None
-        self.pattern = compile_path(match.path)
-        self.prefix = match.path.partition("{")[0].encode("latin-1")
+        template = normalise_path(match.path.encode("latin-1")).decode("latin-1")
+        self.pattern = compile_path(template)
+        self.prefix = template.partition("{")[0].encode("latin-1")
         self.takes_all = _PLACEHOLDER.fullmatch(match.path[1:]) is not None and match.path.endswith("...}")
         self.allow_ambiguous_paths = config.allow_ambiguous_paths
         self.allow_upgrade = config.allow_upgrade
@@ -89,6 +100,8 @@ class Route:
         self.response_edits = FieldEdits(config.response_headers.set, config.response_headers.remove)
         self.upstream_host = config.upstream_host or (pool.config.upstream_host if pool else "preserve")
         may_repeat = pool.config.retry.methods if pool and not config.side_effects else ()
+        self.uses_latency = pool is not None and pool.uses_latency
+        self.is_plain = self.upstream_host != "backend"
         self.retry_methods = frozenset(m.encode("latin-1") for m in may_repeat)
 
     def __repr__(self) -> str:
@@ -114,17 +127,18 @@ class Match:
     What a request line led to.
 
     Attributes:
-        forward_target: The target for the backend: the original bytes unless the route rewrites.
+        line: The request line for the backend; its target is the original bytes unless the route rewrites.
     """
 
-    __slots__ = ("forward_target", "params", "route", "target")
+    __slots__ = ("line", "params", "route", "target")
 
-    def __init__(self, route: Route, target: Target, params: Params) -> None:
+    def __init__(self, route: Route, method: bytes, target: Target, params: Params) -> None:
         self.route = route
         self.target = target
         self.params = params
         rewrite = route.path_rewrite
-        self.forward_target = rewrite.forward(target, params) if rewrite else target.origin_form
+        forwarded = rewrite.forward(target, params) if rewrite else target.origin_form
+        self.line = b"%b %b HTTP/1.1\r\n" % (method, forwarded)
 
 
 class MethodNotRouted(RequestRefused):
@@ -184,7 +198,7 @@ class Router:
                 continue
             if target.is_ambiguous and not route.allow_ambiguous_paths:
                 raise RequestRefused(Refusal.AMBIGUOUS_PATH)
-            return Match(route, target, params)
+            return Match(route, method, target, params)
         if target.is_ambiguous:
             raise RequestRefused(Refusal.AMBIGUOUS_PATH)
         raise MethodNotRouted(allowed) if allowed else RequestRefused(Refusal.NO_ROUTE)

@@ -11,9 +11,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from pcs_gateway.http.framing import ChunkedDecoder, FramingError
-from pcs_gateway.http.messages import ResponseHead, read_response_head
+from pcs_gateway.http.messages import ResponseHead
 from pcs_gateway.http.refusals import MalformedResponse
 from pcs_gateway.proxy.attempts import Failure
+from pcs_gateway.proxy.endings import response_broke_off
+from pcs_gateway.proxy.tunnel import switch_protocols
 
 if TYPE_CHECKING:
     from pcs_gateway.proxy.exchange import Exchange
@@ -85,8 +87,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._read_head(data)
         elif state == BODY:
             self._read_body(data)
-        elif state == TUNNEL and self.exchange is not None:
-            self.exchange.tunnel_to_client(data)
+        elif state == TUNNEL and self.exchange is not None and self.exchange.tunnel is not None:
+            self.exchange.tunnel.to_client(data)
         else:
             self.close()
 
@@ -94,23 +96,29 @@ class UpstreamConnection(asyncio.Protocol):
         if self._pending:
             data = self._pending + data
             self._pending = b""
-        end = data.find(b"\r\n\r\n")
-        if end < 0 or end > RESPONSE_HEAD_LIMIT:
+        end = data.find(b"\r\n\r\n") + 2
+        if end < 2 or end > RESPONSE_HEAD_LIMIT:
             if len(data) > RESPONSE_HEAD_LIMIT:
                 self.fail(Failure.HEAD_TOO_LARGE)
             else:
                 self._pending = data
             return
-        line_end = data.find(b"\r\n")
         try:
-            head = read_response_head(data[:line_end], data[line_end + 2 : end + 2])
+            head = self.member.read_response_head(data[:end])
         except MalformedResponse:
             self.fail(Failure.MALFORMED)
             return
-        if head.status >= 200:
-            self._begin_body(head, data[end + 4 :])
+        body = data[end + 2 :]
+        exchange = self.exchange
+        if len(body) == head.body_length and head.status >= 200 and exchange.method != b"HEAD":  # type: ignore[union-attr]
+            # the plain case: the whole response came in one read
+            self._may_persist = head.may_persist
+            self._over(exchange)  # type: ignore[arg-type]
+            exchange.respond_whole(head, body)  # type: ignore[union-attr]
+        elif head.status >= 200:
+            self._begin_body(head, body)
         else:
-            self._pass_interim(head, data[end + 4 :])
+            self._pass_interim(head, body)
 
     def _pass_interim(self, head: ResponseHead, rest: bytes) -> None:
         exchange = self.exchange
@@ -120,7 +128,7 @@ class UpstreamConnection(asyncio.Protocol):
         if head.status == 101:
             if exchange.wants_upgrade:
                 self.state = TUNNEL
-                exchange.begin_tunnel(head, rest)
+                switch_protocols(exchange, head, rest)
             else:
                 self.fail(Failure.UNASKED_UPGRADE)
             return
@@ -134,53 +142,32 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _begin_body(self, head: ResponseHead, body: bytes) -> None:
         exchange = self.exchange
-        if exchange is None:
-            self.close()
-            return
-        self._may_persist = head.may_persist and head.status < 500
-        if exchange.method == b"HEAD" or head.status in (204, 304):
-            remaining = 0
-        elif head.is_chunked:
-            self._begin_chunked_body(exchange, head, body)
-            return
-        elif head.content_length is not None:
-            remaining = head.content_length
+        assert exchange is not None
+        self._may_persist = head.may_persist
+        length = 0 if exchange.method == b"HEAD" else head.body_length
+        if length is None:
+            self._begin_unknown_length(exchange, head, body)
+        elif len(body) >= length:
+            if len(body) > length:
+                # the backend sent more than it announced: nothing on this connection can be trusted
+                self._may_persist = False
+            self._over(exchange)
+            exchange.respond_whole(head, body[:length])
+        else:
+            self._remaining = length - len(body)
+            self.state = BODY
+            exchange.respond(head, [body] if body else [], is_framed=True)
+
+    def _begin_unknown_length(self, exchange: Exchange, head: ResponseHead, body: bytes) -> None:
+        self.state = BODY
+        if head.is_chunked:
+            self._decoder = ChunkedDecoder()
         else:
             self._may_persist = False
             self._remaining = UNTIL_CLOSE
-            self.state = BODY
-            exchange.respond(head, [body] if body else [], is_complete=False, is_framed=False)
-            return
-        received = len(body)
-        if received >= remaining:
-            if received > remaining:
-                # the backend sent more than it announced: nothing on this connection can be trusted
-                self._may_persist = False
-                body = body[:remaining]
-            self._over(exchange)
-            exchange.respond(head, [body] if body else [], is_complete=True, is_framed=True)
-            return
-        self._remaining = remaining - received
-        self.state = BODY
-        exchange.respond(head, [body] if body else [], is_complete=False, is_framed=True)
-
-    def _begin_chunked_body(self, exchange: Exchange, head: ResponseHead, body: bytes) -> None:
-        self._decoder = decoder = ChunkedDecoder()
-        self.state = BODY
-        pieces: list[bytes] = []
-        if body:
-            try:
-                pieces, rest = decoder.feed(body)
-            except FramingError:
-                self.fail(Failure.MALFORMED)
-                return
-            if rest:
-                self._may_persist = False
-        if decoder.is_complete:
-            self._over(exchange)
-        exchange.respond(
-            head, pieces, is_complete=decoder.is_complete, is_framed=False, trailers=decoder.trailers
-        )
+        exchange.respond(head, [], is_framed=False)
+        if body and self.state == BODY:
+            self._read_body(body)
 
     def _read_body(self, data: bytes) -> None:
         exchange = self.exchange
@@ -218,7 +205,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.exchange = None
         self._decoder = None
         exchange.upstream = None
-        if self._may_persist and exchange.is_request_sent:
+        if self._may_persist and (exchange.body is None or exchange.body.is_complete):
             self.state = IDLE
             self.is_reused = True
             if exchange.is_paused:
@@ -235,20 +222,16 @@ class UpstreamConnection(asyncio.Protocol):
         self.close()
         if exchange is not None:
             exchange.upstream = None
-            if was_reading_head or exchange.is_waiting_for_head:
+            if was_reading_head:
                 exchange.attempt_failed(failure)
             else:
-                exchange.response_broke_off()
+                response_broke_off(exchange)
 
     def close(self) -> None:
         """Close at once; whatever still comes is dropped."""
         if self.state != CLOSED:
             self.state = CLOSED
             self.transport.abort()
-
-    def is_usable(self) -> bool:
-        """Tell whether another exchange may be sent on it."""
-        return self.state == IDLE and not self.transport.is_closing()
 
     def remaining_body(self) -> int | None:
         """Bytes of the body still to come; None when that is not known."""
@@ -257,17 +240,21 @@ class UpstreamConnection(asyncio.Protocol):
         return self._remaining
 
     def pause_writing(self) -> None:
-        if self.exchange is not None:
-            self.exchange.pause_client_reading()
+        if self.exchange is not None and self.exchange.connection is not None:
+            self.exchange.connection.pause_reading()
 
     def resume_writing(self) -> None:
-        if self.exchange is not None:
-            self.exchange.resume_client_reading()
+        if self.exchange is not None and self.exchange.connection is not None:
+            self.exchange.connection.resume_reading()
 
     def eof_received(self) -> bool:
-        if self.state == TUNNEL and self.exchange is not None:
-            self.exchange.end_tunnel_to_client()
+        if self.state == TUNNEL and self.exchange is not None and self.exchange.tunnel is not None:
+            self.exchange.tunnel.backend_ended()
             return True
+        if self.state == IDLE:
+            # no longer to be leased, although the transport closes only later
+            self.state = CLOSED
+            self.pool.forget(self)
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -280,9 +267,9 @@ class UpstreamConnection(asyncio.Protocol):
         if state == HEAD:
             is_stale = self.is_reused and not self._pending and not self._interim
             exchange.attempt_failed(Failure.STALE_CONNECTION if is_stale else Failure.RESET)
-        elif state == TUNNEL:
-            exchange.tunnel_lost()
+        elif state == TUNNEL and exchange.tunnel is not None:
+            exchange.tunnel.close()
         elif state == BODY and self._remaining == UNTIL_CLOSE and self._decoder is None and exc is None:
             exchange.respond_more([], is_complete=True)
         elif state == BODY:
-            exchange.response_broke_off()
+            response_broke_off(exchange)

@@ -16,6 +16,7 @@ from pcs_gateway.backends.backend import Backend
 from pcs_gateway.backends.member import Lease, Member
 from pcs_gateway.balancing import LoadBalancer
 from pcs_gateway.errors import NoHealthyInstances
+from pcs_gateway.http.messages import ResponseHead, read_response_head
 from pcs_gateway.proxy.attempts import Failure
 from pcs_gateway.proxy.upstream import UpstreamConnection
 
@@ -29,10 +30,21 @@ POLL_SECONDS = 0.002
 """How often a worker with waiters looks for leases that other workers gave back."""
 
 
-class UpstreamMember(Member):
-    """A member with this worker's idle connections to it, the most recently used last."""
+MEMO_HEADS = 256
+MEMO_HEAD_BYTES = 2048
+MISSES_BEFORE_PAUSE = 32
+PAUSE_RESPONSES = 1024
 
-    __slots__ = ("connection_cells", "idle", "is_removed", "next_address")
+
+class UpstreamMember(Member):
+    """
+    A member with this worker's idle connections to it, the most recently used last.
+
+    Some backends repeat their response heads to the byte within a second, others (PCS tells its processing time)
+    never do. So heads are kept, and for those that never repeat the memo pauses.
+    """
+
+    __slots__ = ("_heads", "_misses", "connection_cells", "idle", "is_removed", "next_address")
 
     def __init__(self, backend: Backend, row: Row) -> None:
         super().__init__(backend, row.in_flight, row.latency)
@@ -40,6 +52,31 @@ class UpstreamMember(Member):
         self.idle: list[UpstreamConnection] = []
         self.is_removed = False
         self.next_address = 0
+        self._heads: dict[bytes, ResponseHead] = {}
+        self._misses = 0
+
+    def read_response_head(self, head_bytes: bytes) -> ResponseHead:
+        """
+        Read a complete response head.
+
+        Raises:
+            MalformedResponse: It is not one.
+        """
+        misses = self._misses
+        if misses < 0:
+            self._misses = misses + 1
+            return read_response_head(head_bytes)
+        head = self._heads.get(head_bytes)
+        if head is not None:
+            self._misses = 0
+            return head
+        head = read_response_head(head_bytes)
+        if len(self._heads) >= MEMO_HEADS:
+            self._heads = {}
+        if len(head_bytes) <= MEMO_HEAD_BYTES:
+            self._heads[head_bytes] = head
+        self._misses = misses + 1 if misses < MISSES_BEFORE_PAUSE else -PAUSE_RESPONSES
+        return head
 
 
 class UpstreamPool:
@@ -49,6 +86,7 @@ class UpstreamPool:
     Attributes:
         slot: Index of the pool's cells in the scoreboard.
         waiters: Exchanges that wait for a lease, first come first served.
+        swept: Monotonic seconds of the last sweep; precise enough for idle connections.
         others_waiting: Gives how many exchanges wait in all other workers.
     """
 
@@ -61,9 +99,12 @@ class UpstreamPool:
         "config",
         "connecting",
         "monotonic",
+        "most_idle",
         "name",
         "others_waiting",
         "slot",
+        "swept",
+        "uses_latency",
         "waiters",
     )
 
@@ -81,8 +122,9 @@ class UpstreamPool:
     ) -> None:
         self.name = name
         self.slot = slot
-        self.config = config
         self.balancer = balancer
+        self.swept = monotonic()
+        self.configure(config)
         self.monotonic = monotonic
         self.others_waiting = others_waiting
         self.waiters: deque[tuple[Exchange, Delay]] = deque()
@@ -96,30 +138,28 @@ class UpstreamPool:
         members = " | ".join(map(repr, self.balancer.members))
         return f"<UpstreamPool {self.name}: {len(self.waiters)} waiting, {members}>"
 
-    # connections
+    def configure(self, config: PoolConfig) -> None:
+        """Take over the pool's section of the configuration."""
+        self.config = config
+        self.most_idle = config.connections.idle
+        self.uses_latency = self.balancer.strategy.uses_latency
 
-    def take(self, member: UpstreamMember) -> UpstreamConnection | None:
-        """Give the idle connection to a member that was used last, if there is one."""
-        idle = member.idle
-        while idle:
-            connection = idle.pop()
-            if connection.is_usable():
-                return connection
-            connection.close()
-        return None
+    # connections
 
     def release(self, connection: UpstreamConnection) -> None:
         """Take back a connection whose exchange is over."""
         member = connection.member
-        if len(member.idle) >= self.config.connections.idle or member.is_removed:
+        idle = member.idle
+        if len(idle) >= self.most_idle or member.is_removed:
             connection.close()
-            return
-        connection.idle_since = self.monotonic()
-        member.idle.append(connection)
+        else:
+            connection.idle_since = self.swept
+            idle.append(connection)
 
     def connect(self, member: UpstreamMember, exchange: Exchange) -> None:
         """Open a connection for an exchange that holds a lease."""
-        task = self._loop.create_task(self._connect(member, exchange, exchange.connect_timeout))
+        timeout = exchange.matched.timeouts.connect
+        task = self._loop.create_task(self._connect(member, exchange, timeout))
         self.connecting.add(task)
         task.add_done_callback(self.connecting.discard)
 
@@ -141,7 +181,7 @@ class UpstreamPool:
             else:
                 if exchange.wants_connection(attempt):
                     exchange.send(connection)
-                elif connection.is_usable():
+                else:
                     self.release(connection)
                 return
             member.next_address += 1
@@ -158,8 +198,13 @@ class UpstreamPool:
         member = connection.member
         member.connections -= 1
         member.connection_cells[member.backend.column] = member.connections
-        if connection in member.idle:
-            member.idle.remove(connection)
+        self.forget(connection)
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        """Lease a connection no longer."""
+        idle = connection.member.idle
+        if connection in idle:
+            idle.remove(connection)
 
     def drop_idle(self, member: UpstreamMember) -> None:
         """Close a member's idle connections: it restarted, or it was removed."""
@@ -169,6 +214,7 @@ class UpstreamPool:
 
     def tick(self, now: float) -> None:
         """Close connections that were idle for long enough, and let time end what it ends."""
+        self.swept = now
         oldest = now - self.config.connections.idle_timeout
         for member in self.balancer.members:
             idle = member.idle  # type: ignore[attr-defined]
@@ -177,17 +223,6 @@ class UpstreamPool:
         self.balancer.tick(now)
 
     # leases
-
-    def lease(self, exchange: Exchange, now: float) -> Lease | None:
-        """
-        Lease a backend, or None when the exchange must wait.
-
-        Raises:
-            NoHealthyInstances: No backend may take it.
-        """
-        if self.waiters and not exchange.is_queued:
-            return None
-        return self.balancer.route_request(exchange, now, exchange.tried)
 
     def wait(self, exchange: Exchange) -> bool:
         """Queue an exchange; False when the queue is full."""

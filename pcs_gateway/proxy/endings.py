@@ -1,0 +1,154 @@
+"""
+The ends of an exchange that nobody wished for: a client that left, a deadline, a response that broke off.
+
+The law of this file: a lease is never given back while the backend still works for it, unless its connection is
+closed; `on_abandon: finish` keeps it counted until the backend has answered, since a backend such as PCS works on
+for a client that is gone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pcs_gateway.http.refusals import Refusal
+from pcs_gateway.proxy.attempts import Failure
+from pcs_gateway.proxy.exchange import RECEIVING, STREAMING, TUNNELLING, WAITING
+
+if TYPE_CHECKING:
+    from pcs_gateway.proxy.exchange import Exchange
+
+
+def client_left(exchange: Exchange) -> None:
+    """The client's connection is gone: finish or cancel what runs for it, as `on_abandon` says."""
+    exchange.connection = None
+    if exchange.tunnel is not None:
+        exchange.tunnel.close()
+        return
+    exchange.reason = exchange.reason or Refusal.CLIENT_LEFT.reason
+    exchange.leave_queue()
+    if exchange.phase == STREAMING:
+        drain_or_cut(exchange)
+        return
+    exchange.status = Refusal.CLIENT_LEFT.status
+    if exchange.phase == WAITING and exchange.is_request_sent and _finishes_abandoned(exchange):
+        exchange.plane.abandoned.add(exchange)
+        return
+    _cut_backend(exchange)
+
+
+def client_ended(exchange: Exchange) -> bool:
+    """
+    Take the client's end of file; True when the other direction stays open.
+
+    A client that half-closed still reads, one that left does not, and the bytes on the wire are the same. With
+    `on_abandon: finish` it gets its answer; with `cancel` it counts as gone.
+    """
+    if exchange.tunnel is not None:
+        exchange.tunnel.client_ended()
+        return True
+    if not exchange.is_request_sent or (exchange.phase <= WAITING and not _finishes_abandoned(exchange)):
+        return False
+    exchange.keep_alive = False
+    return True
+
+
+def _finishes_abandoned(exchange: Exchange) -> bool:
+    pool = exchange.matched.upstream_pool
+    return pool is not None and pool.config.on_abandon == "finish"
+
+
+def drain_or_cut(exchange: Exchange) -> None:
+    """Read the rest of a response that nobody wants when it is short; else close its connection."""
+    upstream = exchange.upstream
+    remaining = upstream.remaining_body() if upstream is not None else None
+    if remaining is not None and remaining <= exchange.matched.limits.response_buffer:
+        exchange.deadline = exchange.plane.monotonic() + exchange.matched.response_head
+        exchange.plane.abandoned.add(exchange)
+        client_caught_up(exchange)
+        return
+    _cut_backend(exchange)
+
+
+def _cut_backend(exchange: Exchange) -> None:
+    exchange.drop_upstream()
+    exchange.finish(exchange.plane.monotonic())
+
+
+def response_broke_off(exchange: Exchange) -> None:
+    """End an exchange whose response ended before its end."""
+    lease, pool = exchange.lease, exchange.matched.upstream_pool
+    if lease is not None and lease.member is not None and pool is not None:
+        now = exchange.plane.monotonic()
+        exchange.plane.evidence.failed(pool, lease.member, Refusal.RESPONSE_INCOMPLETE.reason, now)
+    break_off(exchange, Refusal.RESPONSE_INCOMPLETE)
+
+
+def break_off(exchange: Exchange, refusal: Refusal) -> None:
+    """End an exchange in the middle; a client that has part of the response must notice that it is not whole."""
+    connection = exchange.connection
+    exchange.reason = exchange.reason or refusal.reason
+    exchange.leave_queue()
+    exchange.keep_alive = False
+    exchange.connection = None
+    exchange.drop_upstream()
+    exchange.finish(exchange.plane.monotonic())
+    if connection is not None:
+        connection.abort()
+
+
+def expired(exchange: Exchange, now: float) -> None:
+    """The deadline of the current phase has passed."""
+    phase = exchange.phase
+    if phase == TUNNELLING:
+        exchange.reason = Refusal.TUNNEL_IDLE.reason
+        assert exchange.tunnel is not None
+        exchange.tunnel.close()
+    elif phase == STREAMING:
+        break_off(exchange, Refusal.STREAM_IDLE)
+    elif phase == RECEIVING or not exchange.is_request_sent:
+        exchange.leave_queue()
+        exchange.refuse(Refusal.REQUEST_TIMEOUT)
+    elif phase == WAITING and now < exchange.total_from + exchange.matched.request_total:
+        exchange.drop_upstream()
+        exchange.attempt_failed(Failure.RESPONSE_TIMEOUT)
+    else:
+        exchange.leave_queue()
+        exchange.refuse(Refusal.TOTAL_TIMEOUT)
+
+
+def look_after(exchange: Exchange, now: float) -> None:
+    """What the sweep does for an exchange: move the deadline of a phase in which bytes flow, or end it."""
+    if exchange.is_active:
+        exchange.is_active = False
+        timeouts = exchange.matched.timeouts
+        if exchange.phase == TUNNELLING:
+            exchange.deadline = now + timeouts.tunnel_idle
+        elif exchange.phase == STREAMING or not exchange.is_request_sent:
+            exchange.deadline = now + timeouts.stream_idle
+    if exchange.deadline < now:
+        expired(exchange, now)
+        return
+    body, connection = exchange.body, exchange.connection
+    if body is None or body.is_complete or connection is None or connection.is_reading_paused:
+        return
+    if body.is_too_slow(now, exchange.matched.limits.minimum_body_rate):
+        exchange.refuse(Refusal.REQUEST_TIMEOUT)
+
+
+# backpressure
+
+
+def client_is_slow(exchange: Exchange) -> None:
+    """The buffer for the client is full: read the backend no further."""
+    if exchange.upstream is not None and not exchange.is_paused:
+        exchange.is_paused = True
+        exchange.upstream.transport.pause_reading()
+
+
+def client_caught_up(exchange: Exchange) -> None:
+    """The buffer for the client has emptied: read the backend again."""
+    if exchange.is_paused:
+        exchange.is_paused = False
+        exchange.is_active = True
+        if exchange.upstream is not None:
+            exchange.upstream.transport.resume_reading()
