@@ -101,8 +101,8 @@ def recommend(
     times = metrics.response_time
     if times.p50 > 0 and times.p99 > times.p50 * thresholds.tail:
         yield (
-            f"the 99th percentile ({times.p99 * 1000:.1f} ms) is {times.p99 / times.p50:.0f} times the median: look"
-            " for pauses, queues and one slow instance"
+            f"the 99th percentile ({times.p99 * 1000:.1f} ms) is {times.p99 / times.p50:.0f} times p50: "
+            "look for pauses, queues and one slow instance"
         )
     if len(metrics.instances) > 1:
         mean = sum(metrics.instances.values()) / len(metrics.instances)

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+import msgspec
 import uvloop
 
 from pcs_gateway.sample.config import SampleConfig
@@ -62,19 +63,22 @@ def parse(arguments: Sequence[str]) -> SampleConfig:
     )
     options = parser.parse_args(arguments)
     try:
-        faults = Faults(
-            latency=options.latency,
-            slow_share=options.slow_share,
-            slow_latency=options.slow_latency,
-            work=options.work,
-            error_share=options.error_share,
-            error_ending=Ending(options.error_ending),
-            error_status=options.error_status,
-            hang=options.hang,
-            not_ready=options.not_ready,
-            database=Database(options.database_state),
+        faults = msgspec.convert(
+            {
+                "latency": options.latency,
+                "slow_share": options.slow_share,
+                "slow_latency": options.slow_latency,
+                "work": options.work,
+                "error_share": options.error_share,
+                "error_ending": options.error_ending,
+                "error_status": options.error_status,
+                "hang": options.hang,
+                "not_ready": options.not_ready,
+                "database": options.database_state,
+            },
+            type=Faults,
         )
-    except ValueError as error:
+    except msgspec.ValidationError as error:
         parser.error(str(error))
     return SampleConfig(
         host=options.host,
