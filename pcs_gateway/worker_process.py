@@ -1,8 +1,8 @@
 """
 A worker: the process that carries traffic, composed here and nowhere else.
 
-Started by the supervisor with its plan in the environment. It applies what the control process publishes, accepts
-on the shared sockets, and on SIGTERM drains and ends. It must not import aiohttp.
+Started by the supervisor with its plan in the environment. It applies what the control process publishes,
+accepts on the shared sockets, and on SIGTERM drains and ends. It must not import aiohttp.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from pcs_gateway.telemetry.recorder import Recorder
 
 SWEEP_SECONDS = 0.1
 NEVER_COLLECTED = 1_000_000
-"""Threshold of the oldest generation: it is never collected by itself (there are no cycles on the data path)."""
+"""Threshold of the oldest generation: never collected by itself, as the data path makes no cycles."""
 
 LAST_RESORT_SECONDS = 10.0
 """Beyond drain_timeout, when the supervisor is gone and the worker does not end by itself."""
@@ -169,7 +169,10 @@ class Worker:
             self._plane.access_log.reopen()
 
     def drain(self) -> None:
-        """Accept what is queued and no more; end when nothing is left, or after `drain_timeout`; again: end now."""
+        """Accept what is queued and no more; end when nothing is left, or after `drain_timeout`.
+
+        Asked again, end now.
+        """
         if self._plane.is_draining:
             self._drain_deadline = self._clock.monotonic()
             return

@@ -22,13 +22,19 @@ LATENCY_SHARE = 0.05
 """Share of the newest observation in the latency average (nginx's least_time uses the same)."""
 
 LATENCY_HALF_LIFE = 10.0
-"""Seconds without an observation after which the average is halved, so that an avoided backend is tried again."""
+"""Seconds without an observation after which the average is halved: an avoided backend is tried again."""
 
 
 class Cells(Protocol):
     """One array of this worker's row of the scoreboard."""
 
     def __setitem__(self, index: int, value: int, /) -> None: ...
+
+
+class FloatCells(Protocol):
+    """The same for fractions."""
+
+    def __setitem__(self, index: int, value: float, /) -> None: ...
 
 
 class Member:
@@ -65,9 +71,7 @@ class Member:
         "successes",
     )
 
-    def __init__(
-        self, backend: Backend, cells: Cells, latency_cells: memoryview | list[float] | None = None
-    ) -> None:
+    def __init__(self, backend: Backend, cells: Cells, latency_cells: FloatCells | None = None) -> None:
         self.backend = backend
         self.column = backend.column
         self.name = backend.name
@@ -89,7 +93,8 @@ class Member:
     def __repr__(self) -> str:
         backend = self.backend
         ready = "ready" if backend.ready else f"not ready: {backend.reason}"
-        return f"<Member {backend.pool}/{backend.name}: {self.in_flight} in flight here, {self.others} elsewhere, {ready}>"
+        counts = f"{self.in_flight} in flight here, {self.others} elsewhere"
+        return f"<Member {backend.pool}/{backend.name}: {counts}, {ready}>"
 
     @property
     def weight(self) -> int:

@@ -61,7 +61,7 @@ class LoadBalancer:
         self._publish(0.0)
 
     def weigh(self, member: Member) -> None:
-        """Bring a member's load up to date with its weight and, where the strategy asks for it, its latency."""
+        """Bring a member's load up to date with its weight and, where the strategy asks, its latency."""
         if self.strategy.uses_latency:
             member.weigh(member.latency / member.weight, 1.0)
         else:
@@ -138,6 +138,6 @@ class LoadBalancer:
     def explain(self) -> list[str]:
         """Give one line per backend: whether it is ready, and what its last check found."""
         return [
-            f"{m.name}: {'ready' if m.backend.ready else m.backend.reason}; last check: {m.backend.health.detail}"
+            f"{m.name}: {m.backend.reason or 'ready'}; last check: {m.backend.health.detail}"
             for m in self.members
         ]

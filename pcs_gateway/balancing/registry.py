@@ -1,4 +1,4 @@
-"""The table of strategies, and those that other packages bring by the entry point `pcs_gateway.strategies`."""
+"""The table of strategies, and those that other packages bring as entry points."""
 
 from __future__ import annotations
 

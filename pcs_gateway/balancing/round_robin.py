@@ -20,7 +20,7 @@ LONGEST_SEQUENCE = 4096
 
 
 def smooth_sequence(weights: Sequence[int]) -> list[int]:
-    """Give positions of `weights` in the order of their turns; the length is the sum of the reduced weights."""
+    """Give positions of `weights` in the order of their turns, as many as the reduced weights add up to."""
     divisor = gcd(*weights)
     reduced = [weight // divisor for weight in weights]
     total = sum(reduced)

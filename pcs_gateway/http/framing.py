@@ -22,7 +22,8 @@ FORBIDDEN_TRAILERS = frozenset(
     age authorization cache-control connection content-encoding content-length content-range content-type
     cookie date expect expires forwarded host keep-alive location max-forwards pragma proxy-authenticate
     proxy-authorization proxy-connection range retry-after set-cookie te trailer transfer-encoding upgrade
-    vary via warning www-authenticate x-forwarded-for x-forwarded-host x-forwarded-proto x-request-id x-api-key
+    vary via warning www-authenticate x-api-key x-forwarded-for x-forwarded-host x-forwarded-proto
+    x-request-id
     """.split()
 )
 
@@ -93,9 +94,8 @@ class ChunkedDecoder:
 
     def _line_end(self, data: bytes, position: int, limit: int) -> int:
         end = data.find(b"\r\n", position, position + limit + 2)
-        if end < 0:
-            if len(data) - position > limit or b"\n" in data[position:]:
-                raise FramingError("a line of the chunked body is too long or does not end with CR LF")
+        if end < 0 and (len(data) - position > limit or b"\n" in data[position:]):
+            raise FramingError("a line of the chunked body is too long or does not end with CR LF")
         return end
 
     def _read_size(self, data: bytes, position: int, pieces: list[bytes]) -> int:

@@ -53,9 +53,9 @@ def _diagnose_request_line(line: bytes) -> Refusal:
 
 def judge_incomplete_head(data: bytes) -> Refusal | None:
     """Tell from the beginning of a head whether it can still become one."""
-    if data.count(b"\n") != data.count(b"\r\n") or data.count(b"\r", 0, -1) != data.count(b"\r\n", 0):
-        if not (data.endswith(b"\r") and data.count(b"\r") - 1 == data.count(b"\n") == data.count(b"\r\n")):
-            return Refusal.BARE_LINE_END
+    whole = data.removesuffix(b"\r")
+    if not whole.count(b"\n") == whole.count(b"\r") == whole.count(b"\r\n"):
+        return Refusal.BARE_LINE_END
     line, ending, _ = data.partition(b"\r\n")
     if ending:
         if not _REQUEST_LINE.fullmatch(line):
@@ -115,8 +115,8 @@ class ResponseHead:
         dropped: Name and value of fields that must not be forwarded.
         upgrade: The value of Upgrade.
         forwarded: The field section without the connection's own fields.
-        body_length: Bytes of body that follow, unless it answers HEAD; None when only its framing or the close of
-            the connection will tell.
+        body_length: Bytes of body that follow, unless it answers HEAD; None when only its framing or the
+            close of the connection will tell.
     """
 
     status: int
@@ -184,6 +184,7 @@ class ResponseHead:
 
 
 _LINE_FEED = 10
+_WITHOUT_BODY = frozenset((204, 304))
 _USUAL_CONNECTION = (b"keep-alive", b"close", b"")
 _NEVER_DROPPED = frozenset((b"content-length", b"date", b"set-cookie", b"content-type", b"content-encoding"))
 
@@ -236,7 +237,7 @@ def read_response_head(head_bytes: bytes) -> ResponseHead:
     if head.is_chunked and not is_1_1:
         raise MalformedResponse("HTTP/1.0 has no transfer codings")
     head.forwarded = section if head.dropped is None else head.without_dropped()
-    if head.status == 204 or head.status == 304:
+    if head.status in _WITHOUT_BODY:
         head.body_length = 0
     elif not head.is_chunked:
         head.body_length = head.content_length

@@ -1,9 +1,9 @@
 """
 Accepting clients' connections on the sockets that all workers share.
 
-Accepting is ours and not the loop's because it has to stop: at `limits.connections` clients wait in the kernel's
-queue, and a worker that holds more than its share of all connections lets the others go first for 2 ms. Linux
-wakes the worker that waited last, so without that one worker would take nearly everything.
+Accepting is ours and not the loop's because it has to stop: at `limits.connections` clients wait in the
+kernel's queue, and a worker that holds more than its share of all connections lets the others go first for
+2 ms. Linux wakes the worker that waited last, so without that one worker would take nearly everything.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 Whether a failed attempt is followed by another: pure decisions.
 
 The law: nothing is sent twice that might be executed twice, unless the method says that this does no harm
-(RFC 9110 section 9.2.2) and the operator's `retry.methods` agrees. A failed connect sent nothing and is tried once
-on another backend whatever the method. Nothing is tried again once a byte of a response was passed on.
+(RFC 9110 section 9.2.2) and the operator's `retry.methods` agrees. A failed connect sent nothing and is tried
+once on another backend whatever the method. Nothing is tried again once a byte of a response was passed on.
 """
 
 from __future__ import annotations

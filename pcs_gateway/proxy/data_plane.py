@@ -64,7 +64,7 @@ class DataPlane:
         wall_offset: Unix time less monotonic time.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what a worker consists of, named once
         self,
         loop: asyncio.AbstractEventLoop,
         clock: Clock,
@@ -138,7 +138,7 @@ class DataPlane:
         self.access_log = access_log
 
     def over(self, exchange: Exchange) -> None:
-        """Take an exchange that is over; it is recorded together with others, at the latest by the next sweep."""
+        """Take an exchange that is over; it is recorded with others, at the latest by the next sweep."""
         over = self._over
         over.append(exchange)
         if len(over) >= SETTLED_TOGETHER:

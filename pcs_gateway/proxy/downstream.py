@@ -2,8 +2,8 @@
 A client's connection: bytes in, request heads out, one exchange at a time, answers in order.
 
 The law of this file: what cannot be read in exactly one way is refused and the connection closed; requests
-that were pipelined wait in `_pending` as bytes; a connection is closed by halves first (RFC 9112 section 9.6), so
-that the last answer is not destroyed by a reset.
+that were pipelined wait in `_pending` as bytes; a connection is closed by halves first (RFC 9112 section
+9.6), so that the last answer is not destroyed by a reset.
 """
 
 from __future__ import annotations
@@ -150,12 +150,12 @@ class DownstreamConnection(asyncio.Protocol):
 
     def _take_up(self, data: bytes) -> None:
         """Read requests from `data` until one must be waited for, or there is nothing left."""
-        if self._is_taking_up or self.exchange is not None or self._is_writing_paused:
+        if self._is_taking_up:
             self._hold(data)
             return
         self._is_taking_up = True
         while data and not self._is_closing:
-            if self.exchange is not None or self._is_writing_paused:
+            if self._must_wait():
                 self._hold(data)
                 break
             if data.startswith(b"\r\n"):
@@ -168,6 +168,10 @@ class DownstreamConnection(asyncio.Protocol):
                 break
             data = self._begin(data, end)
         self._is_taking_up = False
+
+    def _must_wait(self) -> bool:
+        """The next request's turn has not come, or the client does not take the answers it has."""
+        return self.exchange is not None or self._is_writing_paused
 
     def _begin(self, data: bytes, end: int) -> bytes:
         """Begin the exchange of a complete head; give what follows its request."""
@@ -193,7 +197,7 @@ class DownstreamConnection(asyncio.Protocol):
             return b"" if self._is_closing else rest
 
     def _count_pipelined(self, exchange: Exchange, rest: bytes) -> None:
-        """Beyond `pipelined_requests` in one go, the last answer ends the connection and the rest is discarded."""
+        """Beyond `pipelined_requests` in one go an answer ends the connection; the rest is discarded."""
         if self._pipelined >= self.plane.limits.pipelined_requests:
             exchange.keep_alive = False
         self._pipelined = self._pipelined + 1 if rest else 0

@@ -1,9 +1,9 @@
 """
 The ends of an exchange that nobody wished for: a client that left, a deadline, a response that broke off.
 
-The law of this file: a lease is never given back while the backend still works for it, unless its connection is
-closed; `on_abandon: finish` keeps it counted until the backend has answered, since a backend such as PCS works on
-for a client that is gone.
+The law of this file: a lease is never given back while the backend still works for it, unless its connection
+is closed; `on_abandon: finish` keeps it counted until the backend has answered, since a backend such as PCS
+works on for a client that is gone.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def client_ended(exchange: Exchange) -> bool:
     """
     Take the client's end of file; True when the other direction stays open.
 
-    A client that half-closed still reads, one that left does not, and the bytes on the wire are the same. With
-    `on_abandon: finish` it gets its answer; with `cancel` it counts as gone.
+    A client that half-closed still reads, one that left does not, and the bytes on the wire are the same.
+    With `on_abandon: finish` it gets its answer; with `cancel` it counts as gone.
     """
     if exchange.tunnel is not None:
         exchange.tunnel.client_ended()
@@ -84,7 +84,7 @@ def response_broke_off(exchange: Exchange) -> None:
 
 
 def break_off(exchange: Exchange, refusal: Refusal) -> None:
-    """End an exchange in the middle; a client that has part of the response must notice that it is not whole."""
+    """End an exchange in the middle; a client that has part of the response must notice."""
     connection = exchange.connection
     exchange.reason = exchange.reason or refusal.reason
     exchange.leave_queue()

@@ -7,8 +7,8 @@ The life of one exchange: the front page of the data plane.
     respond      the response leaves in one write, as far as it came              response_writer
     finish       the lease ended with the backend's last byte; one record         telemetry
 
-The plain path runs through these without a task, a future or a timer. What ends an exchange otherwise (a client
-that left, a deadline) stands in `endings`, a protocol switch in `tunnel`. Every exchange finishes once.
+The plain path runs through these without a task, a future or a timer. What ends an exchange otherwise
+(a client that left, a deadline) stands in `endings`, a protocol switch in `tunnel`. It finishes once.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ class Exchange(ExchangeRecord):
             self.upstream.transport.write(wire)
         else:
             body.keep(wire)
-        if body.is_complete:
+        if self.is_request_sent:
             self._body_complete()
         elif self._is_buffer_full(body):
             if self.phase == RECEIVING:
@@ -268,7 +268,7 @@ class Exchange(ExchangeRecord):
         route = self.matched
         by_head = now + route.response_head
         by_total = self.total_from + route.request_total
-        self.deadline = by_head if by_head < by_total else by_total
+        self.deadline = by_head if by_head < by_total else by_total  # noqa: FURB136 (no call)
         body = self.body
         if body is None:
             upstream.start(self, request_head(self, member))
@@ -490,7 +490,7 @@ class Exchange(ExchangeRecord):
             plane.abandoned.discard(self)
 
     def settle(self, wall_offset: float) -> None:
-        """Fill in what the record says of the whole exchange; done for many at a time, after they are over."""
+        """Fill in what the record says of the whole exchange; done for many at a time."""
         duration = self.duration = self.ended - self.received
         self.gateway_time = duration - self.upstream_time - self.waited
         self.started = wall_offset + self.received

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pcs_gateway.backends.backend import Backend
-from pcs_gateway.backends.member import Lease, Member
+from pcs_gateway.backends.member import Member
 from pcs_gateway.balancing import LoadBalancer
 from pcs_gateway.errors import NoHealthyInstances
 from pcs_gateway.http.messages import ResponseHead, read_response_head
@@ -40,8 +40,8 @@ class UpstreamMember(Member):
     """
     A member with this worker's idle connections to it, the most recently used last.
 
-    Some backends repeat their response heads to the byte within a second, others (PCS tells its processing time)
-    never do. So heads are kept, and for those that never repeat the memo pauses.
+    Some backends repeat their response heads to the byte within a second, others (PCS tells its processing
+    time) never do. So heads are kept, and for those that never repeat the memo pauses.
     """
 
     __slots__ = ("_heads", "_misses", "connection_cells", "idle", "is_removed", "next_address")
@@ -108,7 +108,7 @@ class UpstreamPool:
         "waiters",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what a worker consists of, named once
         self,
         name: str,
         slot: int,
