@@ -16,6 +16,7 @@ LOCKS = ("requirements.lock", "requirements-build.lock", "requirements-dev.lock"
 COMPANIONS = {"annotated-types": "pydantic", "pydantic-core": "pydantic"}
 """Distributions that another one pins and has its users import from."""
 MODULES = sorted((REPOSITORY / "pcs_gateway").rglob("*.py"))
+PAGES = [REPOSITORY / "README.md", REPOSITORY / "CHANGELOG.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 TEST_FILES = sorted((REPOSITORY / "tests").rglob("test_*.py"))
 
 
@@ -145,11 +146,17 @@ class TestCommands:
 
     def test_readme_and_makefile_agree(self) -> None:
         """Every `make` command in the README and the documentation exists."""
-        pages = [REPOSITORY / "README.md", *(REPOSITORY / "docs").rglob("*.md")]
-        named = {name for page in pages for name in re.findall(r"`make ([a-z-]+)", page.read_text())}
+        named = {name for page in PAGES for name in re.findall(r"`make ([a-z-]+)", page.read_text())}
 
         assert {"demo", "test"} <= named
         assert named <= self.TARGETS
+
+    @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+    def test_links_lead_somewhere(self, page: Path) -> None:
+        """A link to a page or file of the repository finds it."""
+        links = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text())
+
+        assert [] == [link for link in links if not (page.parent / link).exists()]
 
     def test_continuous_integration_runs_what_a_developer_runs(self) -> None:
         """`.ci/run` knows no command of its own and lets no test skip."""
