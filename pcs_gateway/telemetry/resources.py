@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -36,21 +37,28 @@ class ResourceCounters(msgspec.Struct, frozen=True):
 
 def read_counters(now: float) -> ResourceCounters:
     """Read the machine's counters; what it does not have counts as 0."""
-    times = psutil.cpu_times()
-    # guest time is part of user time (proc(5)), and waiting for a disk is idle time
-    every = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
-    idle = times.idle + getattr(times, "iowait", 0.0)
+    busy, every = cpu_seconds(psutil.cpu_times()._asdict())
     memory = psutil.virtual_memory()
     disk = psutil.disk_io_counters()
     network = psutil.net_io_counters()
     return ResourceCounters(
         at=now,
-        busy_seconds=every - idle,
+        busy_seconds=busy,
         cpu_seconds=every,
         memory_usage=1.0 - memory.available / memory.total,
         disk_bytes=disk.read_bytes + disk.write_bytes if disk else 0,
         network_bytes=network.bytes_recv + network.bytes_sent if network else 0,
     )
+
+
+def cpu_seconds(times: Mapping[str, float]) -> tuple[float, float]:
+    """
+    Return busy seconds and all seconds of the processors, from their times by kind.
+
+    Guest time is part of user time (proc(5)), and waiting for a disk is idle time.
+    """
+    every = sum(seconds for kind, seconds in times.items() if not kind.startswith("guest"))
+    return every - times.get("idle", 0.0) - times.get("iowait", 0.0), every
 
 
 def rates_between(before: ResourceCounters, after: ResourceCounters) -> ResourceMetrics:

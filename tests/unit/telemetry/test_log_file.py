@@ -208,6 +208,7 @@ class TestPipe:
         """Others may have made the pipe non-blocking; every line arrives all the same."""
         reader, writer = pipe
         os.set_blocking(writer, False)
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
         lines = b"".join(b"%07d\n" % number for number in range(50_000))
         received: list[bytes] = []
         thread = threading.Thread(target=lambda: received.append(read_all(reader)))

@@ -131,6 +131,14 @@ def test_any_value_can_be_logged(lines: Lines, value: object) -> None:
     assert ["odd"] == [event["event"] for event in lines.events]
 
 
+def test_text_of_any_script_stays_as_it_is(lines: Lines) -> None:
+    """Only what no encoding has is replaced."""
+    lines.configure()
+    structlog.get_logger().info("named", name="Grüße, 世界")
+
+    assert lines.events[0]["name"] == "Grüße, 世界"
+
+
 def test_text_is_for_people(lines: Lines) -> None:
     """The same event, readable; a line's end inside it cannot pretend to be another event."""
     lines.configure(format="text")

@@ -86,14 +86,24 @@ class TestExchanges:
     @given(st.lists(DURATIONS, min_size=1, max_size=50))
     def test_durations_are_what_a_histogram_records(self, durations: list[float]) -> None:
         """The fast way of the recorder and the plain way of the histogram count alike."""
-        counts = delta_of(*(make_record(duration=seconds) for seconds in durations))
-        counted = counts.exchange_counts("prompt", "GET", 200).durations
+        delta = delta_of(*(make_record(duration=seconds) for seconds in durations))
+        counted = delta.exchange_counts("prompt", "GET", 200).durations
         expected = Histogram()
         for seconds in durations:
             expected.record(seconds)
 
         assert (expected.counts, expected.maximum_ns) == (counted.counts, counted.maximum_ns)
         assert abs(expected.total_ns - counted.total_ns) <= len(durations) + expected.total_ns * 1e-12
+
+    @given(st.lists(st.floats(1e-9, 1e6), min_size=1, max_size=50))
+    def test_upstream_times_are_counted_like_durations(self, durations: list[float]) -> None:
+        """A backend's histogram is that of a route whose exchanges lasted as long."""
+        delta = delta_of(*(make_record(duration=seconds, upstream_time=seconds) for seconds in durations))
+
+        assert (
+            delta.exchange_counts("prompt", "GET", 200).durations
+            == delta.backend_counts("pcs", "one").durations
+        )
 
 
 class TestAttempts:
@@ -216,6 +226,15 @@ class TestTakeDelta:
         recorder.record(make_record())
 
         assert (1, 2) == (first.count, recorder.take_delta().count)
+
+    def test_sums_begin_again(self) -> None:
+        """A second delta knows nothing of the durations and bytes of the first."""
+        recorder = Recorder()
+        recorder.record(make_record(duration=9.0, gateway_time=5.0, request_bytes=7))
+        recorder.take_delta()
+        recorder.record(make_record())
+
+        assert delta_of(make_record()) == recorder.take_delta()
 
 
 def without_sums(delta: Delta) -> Delta:

@@ -7,7 +7,13 @@ import msgspec
 import pytest
 
 from pcs_gateway.telemetry.metrics import ResourceMetrics
-from pcs_gateway.telemetry.resources import ResourceCounters, ResourceMeter, rates_between, read_counters
+from pcs_gateway.telemetry.resources import (
+    ResourceCounters,
+    ResourceMeter,
+    cpu_seconds,
+    rates_between,
+    read_counters,
+)
 
 BEFORE = ResourceCounters(
     at=100.0, busy_seconds=50.0, cpu_seconds=400.0, memory_usage=0.5, disk_bytes=1000, network_bytes=5000
@@ -30,6 +36,13 @@ class TestRatesBetween:
         after = msgspec.structs.replace(BEFORE, at=101.0, cpu_seconds=402.0, network_bytes=10, disk_bytes=0)
 
         assert ResourceMetrics(0.0, 0.5, 0.0, 0.0) == rates_between(BEFORE, after)
+
+
+def test_busy_is_what_is_neither_idle_nor_waiting() -> None:
+    """Time of guests is not counted twice."""
+    times = {"user": 5.0, "system": 2.0, "idle": 10.0, "iowait": 1.0, "guest": 3.0, "guest_nice": 0.5}
+
+    assert (7.0, 18.0) == cpu_seconds(times)
 
 
 def test_machine_can_be_read() -> None:

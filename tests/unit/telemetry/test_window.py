@@ -63,6 +63,15 @@ class TestRecent:
 
         assert ticks(window.recent(2.0, 60.0)) == 1
 
+    def test_reader_sees_steps_that_were_completed_since(self) -> None:
+        """What was summed up for one reader is not shown to the next one when it is out of date."""
+        window, seen = Window(0.0), []
+        for second in range(0, 100, 5):
+            window.add(events(1), float(second))
+            seen.append(ticks(window.recent(float(second), 60.0)))
+
+        assert [*range(1, 15), 13, 14, 13, 14, 13, 14] == seen
+
     def test_no_time_has_no_rate(self) -> None:
         """At the moment of the start every rate is 0."""
         assert Window(7.0).recent(7.0, 60.0).rate(5) == 0.0
@@ -100,9 +109,10 @@ class TestPeakRate:
 def test_repr_tells_the_shape() -> None:
     """A window in a log says what it holds."""
     window = Window(0.0)
-    window.add(Delta(), 11.0)
+    for second in range(0, 1000, 5):
+        window.add(Delta(), float(second))
 
     assert repr(window) == (
-        "<Window of 6 × 10.0 s, 1 complete, "
+        "<Window of 6 × 10.0 s, 6 complete, "
         "now <Delta 0 exchanges of 0 routes, reasons {}, errors {}, events {}>>"
     )
