@@ -115,7 +115,7 @@ class Worker:
     def _open_access_log(self, config: GatewayConfig) -> None:
         access = config.logging.access
         if self._plane.access_log is not None:
-            self._plane.access_log.close(0.5)
+            self._plane.access_log.close(0.0)  # its thread ends by itself: a blocked pipe must not hold us up
         if not access.enabled:
             self._plane.log_to(None)
             return
