@@ -1,21 +1,22 @@
 """
 Turns, smoothly weighted, over all workers.
 
-Each pool has one ticket counter shared by all workers. A ticket names a place in a fixed sequence in which
-each backend stands as often as its weight says, as evenly spread as whole places allow (stride scheduling:
-the k-th turn of a backend with weight w is due at (k + 1/2) / w). So one request after another takes exact
-turns, whichever worker it comes to.
+Each pool has one ticket counter shared by all workers. A ticket names a place in a fixed sequence, in which
+each backend stands as often as its weight says and spread as smooth weighted round robin spreads it (nginx:
+each backend's credit grows by its weight, the richest takes the turn and pays the sum of the weights). So one
+request after another takes exact turns, whichever worker it comes to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import gcd
+from operator import add
 
 from pcs_gateway.backends.member import Instances, Member
 from pcs_gateway.balancing.strategy import LoadBalancingStrategy, PCSRequest, StrategyContext
 
-LONGEST_SEQUENCE = 4096
+LONGEST_SEQUENCE = 1024
 """Places; weights whose sum is larger are rounded to fit."""
 
 
@@ -26,10 +27,15 @@ def smooth_sequence(weights: Sequence[int]) -> list[int]:
     total = sum(reduced)
     if total > LONGEST_SEQUENCE:
         reduced = [max(1, round(weight * LONGEST_SEQUENCE / total)) for weight in reduced]
-    due = [
-        ((turn + 0.5) / weight, position) for position, weight in enumerate(reduced) for turn in range(weight)
-    ]
-    return [position for _, position in sorted(due)]
+    total = sum(reduced)
+    wealth = [0] * len(reduced)
+    sequence = []
+    for _ in range(total):
+        wealth = list(map(add, wealth, reduced))
+        richest = wealth.index(max(wealth))
+        wealth[richest] -= total
+        sequence.append(richest)
+    return sequence
 
 
 class RoundRobinStrategy(LoadBalancingStrategy):
