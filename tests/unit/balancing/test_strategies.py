@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from itertools import count
 from random import Random
 
@@ -122,12 +123,11 @@ class TestLeastConnections:
     def test_other_workers_count(self) -> None:
         """What other workers show on the scoreboard is load too."""
         members = make_members(1, 1)
-        balancer = LoadBalancer(
-            "pool",
-            LeastConnectionsStrategy(context()),
-            1000,
-            lambda known: [m.refresh(9) for m in list(known)[:1]],
-        )
+
+        def nine_elsewhere(_: Iterable[Member]) -> None:
+            members[0].refresh(9)
+
+        balancer = LoadBalancer("pool", LeastConnectionsStrategy(context()), 1000, nine_elsewhere)
         balancer.replace(members, 1000)
 
         chosen = [balancer.route_request(None, 1.0).member for _ in range(5)]  # type: ignore[union-attr]
