@@ -68,6 +68,7 @@ class TestRecent:
         window, seen = Window(0.0), []
         for second in range(0, 100, 5):
             window.add(events(1), float(second))
+            window.recent(float(second), 10.0)
             seen.append(ticks(window.recent(float(second), 60.0)))
 
         assert [*range(1, 15), 13, 14, 13, 14, 13, 14] == seen
