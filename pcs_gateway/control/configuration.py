@@ -63,6 +63,6 @@ class ConfigurationSource(Protocol):
         """Return the keys that differ."""
         ...
 
-    def needs_restart(self, new: Configuration) -> list[str]:
-        """Return one line for each key of `new` that only a restart of the gateway applies."""
+    def needs_restart(self, baseline: dict[str, Any], new: Configuration) -> list[str]:
+        """Return one line for each key of `new` that differs from `baseline` and needs a restart."""
         ...

@@ -42,6 +42,7 @@ class Publisher:
         version: Of what was published last; greater than all that any earlier process published.
         health_flips: Changes of health since this process started, by pool, backend and new status.
         readiness_flips: Changes of readiness, by pool, backend and "ready" or "not_ready".
+        baseline: The configuration with which this run of the gateway started.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Publisher:
         self._roster = roster
         self._published = {pool.name: pool for pool in pools}
         self.version = version
+        self.baseline: dict[str, Any] = {}
         self.health_flips: dict[tuple[str, ...], int] = {}
         self.readiness_flips: dict[tuple[str, ...], int] = {}
 
@@ -87,7 +89,8 @@ class Publisher:
 
     def store(self) -> None:
         """Store what a successor needs."""
-        self._file.store(self._roster.state(self.version))
+        state = self._roster.state(self.version)
+        self._file.store(msgspec.structs.replace(state, baseline=self.baseline))
 
     def _note_flips(self, pool: PoolSnapshot) -> None:
         """Log and count what flipped since the last publication."""
@@ -127,7 +130,10 @@ def _count(counts: dict[tuple[str, ...], int], backend: Backend, what: str) -> N
 
 def _log_flip(backend: Backend, before: Backend) -> None:
     """Tell that a backend flipped, and why: one event, whatever of it flipped."""
+    flipped = backend.health.status is not before.health.status
+    now = f"{backend.health.status}: {backend.health.detail}" if flipped else f"no longer {before.reason}"
     facts = {
+        "reason": backend.reason or now,
         "pool": backend.pool,
         "backend": backend.name,
         "url": backend.url,
@@ -136,8 +142,8 @@ def _log_flip(backend: Backend, before: Backend) -> None:
         "last_check": backend.health.detail,
     }
     if backend.ready:
-        _log.info("backend_ready", reason=before.reason, **facts)
+        _log.info("backend_ready", **facts)
     elif before.ready:
-        _log.warning("backend_not_ready", reason=backend.reason, **facts)
+        _log.warning("backend_not_ready", **facts)
     else:
-        _log.info("backend_health_changed", reason=backend.reason, **facts)
+        _log.info("backend_health_changed", **facts)

@@ -100,11 +100,17 @@ class Reloader:
         self._workers = workers
         self._applied = applied
         self._lock = asyncio.Lock()
+        self._has_begun = False
         self.reports: dict[str, int] = {}
         self.needs_restart: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Reloader of {self._source.path}: {self.reports}>"
+
+    @property
+    def path(self) -> str:
+        """The file, absolute."""
+        return self._source.path
 
     async def reload(self, why: str) -> ReloadReport:
         """Read the file and put it in force; `why` says who or what asked for it."""
@@ -113,18 +119,25 @@ class Reloader:
                 new = await asyncio.to_thread(self._source.read)
             except ConfigurationError as error:
                 return self._reject(why, [str(problem) for problem in error.problems])
-            return await self.put_in_force(new, why)
+            return await self._put_in_force(new, why)
 
     async def put_in_force(self, new: Configuration, why: str) -> ReloadReport:
         """Apply a valid configuration and say what became of it."""
+        async with self._lock:
+            return await self._put_in_force(new, why)
+
+    async def _put_in_force(self, new: Configuration, why: str) -> ReloadReport:
         old = self._plane.configuration
         changed = tuple(self._source.changed_keys(old, new)) if old else ()
-        try:
-            self._plane.apply(new)
-        except GatewayError as error:
-            return self._reject(why, [str(error)])
-        self._applied(new)
-        self.needs_restart = tuple(self._source.needs_restart(new))
+        if changed or not self._has_begun:  # the first one is applied even if it is what workers have
+            try:
+                self._plane.apply(new)
+            except GatewayError as error:
+                return self._reject(why, [str(error)])
+            self._applied(new)
+            self._has_begun = True
+        self._plane.configuration = new
+        self.needs_restart = tuple(self._source.needs_restart(self._plane.publisher.baseline, new))
         if old is None or (old.drain_delay, old.drain_timeout) != (new.drain_delay, new.drain_timeout):
             self._generations.set_drain(new.drain_delay, new.drain_timeout)
         problems, generation = await self._change_generation(new)

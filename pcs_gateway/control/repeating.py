@@ -20,6 +20,6 @@ async def repeat(step: Callable[[], Awaitable[float]], clock: Clock, what: str) 
         try:
             pause = await step()
         except Exception:  # noqa: BLE001 - one defect must not end what watches over every backend
-            _log.exception("a loop met a defect", loop=what)
+            _log.exception("loop_met_a_defect", loop=what)
             pause = PAUSE_AFTER_DEFECT
         await clock.sleep(pause)

@@ -233,7 +233,7 @@ class Resolver:
     def _failed(self, host: str, why: str) -> None:
         """Note a failed resolution; log it when the last one did not fail the same way."""
         if self._failures.get(host) != why:
-            _log.warning("resolution failed", host=host, reason=why, kept=self.addresses(host))
+            _log.warning("resolution_failed", host=host, reason=why, kept=self.addresses(host))
             self._failures[host] = why
             self._changed(host)
 
@@ -241,7 +241,7 @@ class Resolver:
         """Take the answer; log it when it differs. The order of addresses means nothing: DNS rotates it."""
         failed_before = self._failures.pop(host, "")
         if sorted(addresses) != sorted(self.addresses(host)):
-            _log.info("host resolved", host=host, addresses=addresses, before=self.addresses(host))
+            _log.info("host_resolved", host=host, addresses=addresses, before=self.addresses(host))
             self._addresses[host] = addresses
         elif not failed_before:
             return

@@ -82,6 +82,10 @@ class Roster:
         """Return the backends of a pool, as configured."""
         return [self._standings[BackendKey(pool, config.url)] for config in self.pools[pool].backends]
 
+    def slot(self, pool: str) -> int:
+        """Return the index of a pool's cells in the scoreboard."""
+        return self._slots[pool]
+
     def snapshot(self, pool: str) -> PoolSnapshot:
         """Return a pool as published."""
         backends = tuple(standing.backend() for standing in self.members(pool))

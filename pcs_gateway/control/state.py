@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import structlog
@@ -50,6 +51,7 @@ class State(msgspec.Struct, frozen=True):
         version: Of the last snapshot that may have been published.
         saved: Unix seconds.
         slots: Index of each pool's cells in the scoreboard.
+        baseline: The configuration with which this run of the gateway started; it holds secrets.
     """
 
     version: int = 0
@@ -57,6 +59,7 @@ class State(msgspec.Struct, frozen=True):
     columns: Columns = Columns()
     slots: dict[str, int] = {}
     backends: tuple[StoredBackend, ...] = ()
+    baseline: dict[str, Any] = {}
     format: int = FORMAT
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -38,6 +39,7 @@ class FileWatch:
 
         Where a directory cannot be watched this is logged; SIGHUP and the admin API still reload.
         """
+        logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it tells of every file in there
         directories = self.directories()
         changes = watchfiles.awatch(
             *directories,

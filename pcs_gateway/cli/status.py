@@ -1,0 +1,95 @@
+"""`pcs-gateway status`: pools, backends and traffic of a running gateway."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pcs_gateway.cli.admin import AdminOption, ConfigOption, connect
+from pcs_gateway.cli.verb import new_app
+
+app = new_app()
+
+JsonOption = Annotated[bool, typer.Option("--json", help="The admin API's answer, for programs.")]
+
+
+@app.command()
+def status(
+    as_json: JsonOption = False,  # noqa: FBT002 - typer's way to say an option
+    admin: AdminOption = None,
+    config: ConfigOption = None,
+) -> None:
+    r"""
+    Show pools, backends and traffic of a running gateway.
+
+    Percentiles are of the last minute.
+
+    \b
+    Examples:
+      pcs-gateway status
+      pcs-gateway status --json | jq .pools
+      pcs-gateway status --admin http://127.0.0.1:9901
+    """
+    document = connect(admin, config, os.environ).get("/api/v1/status")
+    if as_json:
+        typer.echo(json.dumps(document, indent=2))
+        return
+    console = Console()
+    for line in headlines(document):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    for name, pool in document["pools"].items():
+        console.print(table(name, pool))
+
+
+def headlines(document: dict[str, Any]) -> list[str]:
+    """Return what is to be said of the gateway as a whole."""
+    workers = document["workers"]
+    traffic = document["performance"]
+    up = sum(worker["up"] for worker in workers)
+    times = [f"{name} {duration(traffic['response_time'][name])}" for name in ("p50", "p95", "p99")]
+    facts = [
+        f"{traffic['throughput']['requests_per_second']:.1f} requests/s",
+        f"{traffic['throughput']['concurrent_users']} connections",
+        *times,
+        f"errors {traffic['errors']['error_rate']:.2%}",
+    ]
+    return [
+        f"pcs-gateway {document['version']}: {document['status']}, {up} of {len(workers)} workers up",
+        ", ".join(facts),
+        *document["configuration"]["needs_restart"],
+    ]
+
+
+def table(name: str, pool: dict[str, Any]) -> Table:
+    """Return one pool as a table, a row for each backend."""
+    waiting = f", {pool['waiting']} waiting" if pool["waiting"] else ""
+    result = Table(title=f"{name} ({pool['strategy']}{waiting})", title_justify="left", title_style="bold")
+    for column in ("backend", "state"):
+        result.add_column(column, overflow="fold")
+    for column in ("in flight", "weight", "p50", "p95", "p99"):
+        result.add_column(column, justify="right", no_wrap=True)
+    for backend in pool["backends"]:
+        times = backend["response_time"]
+        result.add_row(
+            Text(backend["name"]),
+            Text("ready", "green") if backend["ready"] else Text(backend["reason"], "red"),
+            str(backend["active_connections"]),
+            str(backend["weight"]),
+            *(duration(times[percentile]) for percentile in ("p50", "p95", "p99")),
+        )
+    return result
+
+
+def duration(seconds: float) -> str:
+    """Return a duration with three digits for people; a dash for none."""
+    if seconds <= 0:
+        return "-"
+    if seconds < 1:
+        return f"{seconds * 1000:.3g} ms"
+    return f"{seconds:.3g} s"
