@@ -143,6 +143,7 @@ class RequestFields:
         content_length: In bytes; None when there is no such field.
         connection: Tokens of Connection, lower-cased.
         request_id: The client's request id when it is one printable word of at most 128 characters.
+        has_forwarded_for: It tells the client's client, if one may believe it.
         has_identity: The client brought a request id or a trace context that is kept.
         is_plain: In HTTP/1.1 nothing about it needs care: a Host, no body, no upgrade, no expectation.
         upgrade: The protocol asked for, lower-cased; empty when none was asked for validly.
@@ -156,6 +157,7 @@ class RequestFields:
         "fields",
         "framing",
         "has_close",
+        "has_forwarded_for",
         "has_identity",
         "has_keep_alive",
         "has_transfer_encoding",
@@ -196,6 +198,7 @@ class RequestFields:
         request_id = values.get(request_id_name)
         self.request_id = request_id if request_id is not None and REQUEST_ID.fullmatch(request_id) else b""
         self.has_identity = bool(self.request_id or self.traceparent)
+        self.has_forwarded_for = b"x-forwarded-for" in values
         self.is_plain = not (self.framing or self.upgrade or self.refusal_1_1 or expect)
         dropped = HOP_BY_HOP | REPLACED | {request_id_name} | (self.connection - NEVER_NAMED_BY_CONNECTION)
         self.end_to_end = b"".join(

@@ -335,11 +335,8 @@ class DataPlane:
     # draining
 
     def begin_drain(self) -> None:
-        """From now on every answer ends its connection."""
+        """From now on every response head says that its connection ends."""
         self.is_draining = True
-        for connection in self.connections:
-            if connection.exchange is not None:
-                connection.exchange.keep_alive = False
 
     def close_idle(self) -> None:
         """The listeners are closed: half-close connections as they become idle for two seconds."""

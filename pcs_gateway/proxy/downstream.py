@@ -46,6 +46,7 @@ class DownstreamConnection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_buffer_limit",
         "_is_closing",
         "_is_peer_gone",
         "_is_taking_up",
@@ -78,6 +79,7 @@ class DownstreamConnection(asyncio.Protocol):
         self.written_for_route: Route | None = None
         self._pending = b""
         self._pipelined = 0
+        self._buffer_limit = 0
         self._is_closing = self._wants_close = self._is_peer_gone = False
         self.is_reading_paused = self._is_writing_paused = self._is_taking_up = False
 
@@ -94,7 +96,7 @@ class DownstreamConnection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         plane = self.plane
         self.client = plane.forwarding.client(peer[0] if isinstance(peer, tuple) else "", self.client.scheme)
-        self.transport.set_write_buffer_limits(high=plane.limits.response_buffer)
+        self.read_ahead(plane.limits.response_buffer)
         self.idle_since = now = plane.monotonic()
         self.deadline = now + plane.timeouts.client_idle
         plane.opened(self)
@@ -265,6 +267,12 @@ class DownstreamConnection(asyncio.Protocol):
         self._take_up(data)
 
     # reading, closing
+
+    def read_ahead(self, size: int) -> None:
+        """Hold at most about `size` bytes of a response for this client before its backend has to wait."""
+        if size != self._buffer_limit:
+            self._buffer_limit = size
+            self.transport.set_write_buffer_limits(high=size)
 
     def pause_reading(self) -> None:
         """Stop reading; the kernel's buffers fill up and the client has to wait."""

@@ -110,7 +110,10 @@ class Exchange(ExchangeRecord):
         self.received = self.total_from = received
         self.is_1_1 = is_1_1
         self.keep_alive = not fields.has_close if is_1_1 else fields.has_keep_alive
-        self.client = connection.client.address
+        client = connection.client
+        self.client = client.address
+        if fields.has_forwarded_for and client.is_trusted:
+            self.client = plane.forwarding.client_address(client, fields)
         self.body: RequestBody | None = None
         self.upstream: UpstreamConnection | None = None
         self.lease: Lease | None = None
@@ -394,6 +397,7 @@ class Exchange(ExchangeRecord):
             self.keep_alive = False
         connection = self.connection
         if connection is not None:
+            connection.read_ahead(self.matched.limits.response_buffer)
             connection.transport.write(response_head(self, head, pieces))
 
     def respond_more(
