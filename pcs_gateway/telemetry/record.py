@@ -12,8 +12,9 @@ class ExchangeRecord:
     """
     The facts of one exchange: filled in by the data path, read by `Recorder.record` and `AccessLog.append`.
 
-    The data path's own object is the record: it subclasses this. A record given to the access log must not
-    change any more: the log reads it a little later. Durations are in seconds, of a monotonic clock.
+    The data path's own object is the record: it subclasses this, and sets each attribute itself. A record
+    given to the access log must not change any more: the log reads it a little later. Durations are in
+    seconds, of a monotonic clock.
 
     Attributes:
         route: Name of the matched route; "" when none matched.
@@ -39,25 +40,46 @@ class ExchangeRecord:
         response_bytes: Body bytes sent to the client.
     """
 
-    # Class attributes are the defaults, so that a record costs only what differs from them.
-    route: str = ""
-    pool: str = ""
-    backend: str = ""
-    method: bytes = b""
-    target: bytes = b""
-    status: int = 0
-    started: float = 0.0
-    duration: float = 0.0
-    time_to_first_byte: float = 0.0
-    upstream_time: float = 0.0
-    gateway_time: float = 0.0
-    attempts: int = 0
-    outcomes: tuple[tuple[str, str], ...] = ()
-    reason: str = ""
-    request_id: bytes = b""
-    client: str = ""
-    request_bytes: int = 0
-    response_bytes: int = 0
+    __slots__ = (
+        "attempts",
+        "backend",
+        "client",
+        "duration",
+        "gateway_time",
+        "method",
+        "outcomes",
+        "pool",
+        "reason",
+        "request_bytes",
+        "request_id",
+        "response_bytes",
+        "route",
+        "started",
+        "status",
+        "target",
+        "time_to_first_byte",
+        "upstream_time",
+    )
+
+    def __init__(self) -> None:
+        self.route: str = ""
+        self.pool: str = ""
+        self.backend: str = ""
+        self.method: bytes = b""
+        self.target: bytes = b""
+        self.status: int = 0
+        self.started: float = 0.0
+        self.duration: float = 0.0
+        self.time_to_first_byte: float = 0.0
+        self.upstream_time: float = 0.0
+        self.gateway_time: float = 0.0
+        self.attempts: int = 0
+        self.outcomes: tuple[tuple[str, str], ...] = ()
+        self.reason: str = ""
+        self.request_id: bytes = b""
+        self.client: str = ""
+        self.request_bytes: int = 0
+        self.response_bytes: int = 0
 
     def __repr__(self) -> str:
         method = self.method.decode("latin-1")
