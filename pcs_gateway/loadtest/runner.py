@@ -75,8 +75,8 @@ class LoadRunner:
         self.measurements.started = self._clock.monotonic()
         try:
             async with asyncio.TaskGroup() as group:
-                sweeping = group.create_task(self._sweep())
-                self._pacing = group.create_task(self._pace())
+                sweeping = group.create_task(self._sweep(), name="load test: sweep")
+                self._pacing = group.create_task(self._pace(), name="load test: pace")
                 if self._is_stopping:
                     self._pacing.cancel()
                 await asyncio.wait({self._pacing})
@@ -156,7 +156,7 @@ class LoadRunner:
     def _connect_for_waiting(self) -> None:
         most = self._config.concurrent_users
         while len(self._connecting) < len(self._waiting) and len(self._open) + len(self._connecting) < most:
-            task = asyncio.create_task(self._connect())
+            task = asyncio.create_task(self._connect(), name="load test: connect")
             self._connecting.add(task)
             task.add_done_callback(self._connecting.discard)
 
@@ -252,7 +252,7 @@ class LoadRunner:
         if pause <= 0:
             self._begin_user(user, self._clock.monotonic())
             return
-        task = asyncio.create_task(self._think(user, pause))
+        task = asyncio.create_task(self._think(user, pause), name="load test: think")
         self._thinking.add(task)
         task.add_done_callback(self._thinking.discard)
 

@@ -27,7 +27,7 @@ class RunningLoadTest:
         self._config = config
         self._clock = clock
         self._runner = LoadRunner(config, clock, Random(config.seed))
-        self._task = asyncio.create_task(self._runner.run())
+        self._task = asyncio.create_task(self._runner.run(), name="load test")
 
     @property
     def measurements(self) -> Measurements:

@@ -39,7 +39,7 @@ class SampleServer:
         self._config = config
         self._clock = clock or SystemClock()
         self._random = Random(config.seed)
-        self._busy: set[asyncio.Protocol] = set()
+        self._busy: dict[asyncio.Task[object], web.RequestHandler] = {}
         self._manager = web.Server(self._serve)
 
     async def __aenter__(self) -> Self:
@@ -104,21 +104,29 @@ class SampleServer:
             timeout: Seconds until connections in use are closed too; None, as uvicorn, waits for ever.
         """
         self._listener.close()
+        in_use = set(self._busy.values())
         for connection in self._manager.connections:
-            if connection in self._busy:
+            if connection in in_use:
                 connection.close()
             else:
                 connection.force_close()
         deadline = None if timeout is None else self._clock.monotonic() + timeout
-        while self._manager.connections and (deadline is None or self._clock.monotonic() < deadline):
+        while self._is_alive() and (deadline is None or self._clock.monotonic() < deadline):
             await self._clock.sleep(POLL)
-        await self._manager.shutdown(0)
+        for task in self._busy:
+            task.cancel()
+        while self._is_alive():
+            await self._clock.sleep(0)
         self._service.store.close()
 
+    def _is_alive(self) -> bool:
+        return bool(self._busy or self._manager.connections)
+
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        connection = request.protocol
-        self._busy.add(connection)
+        task = asyncio.current_task()
+        assert task is not None
+        self._busy[task] = request.protocol
         try:
             return await Exchange(request, self._service, self._config).serve()
         finally:
-            self._busy.discard(connection)
+            del self._busy[task]
