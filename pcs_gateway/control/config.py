@@ -118,7 +118,7 @@ class StateConfig(Section):
         return directory
 
 
-class AlertRuleConfig(Section):
+class AlertRule(Section):
     """When an alert fires."""
 
     name: Name
@@ -169,7 +169,7 @@ class AlertsConfig(Section):
     evaluate_every: Annotated[Duration, Field(gt=0)] = 1.0
     """From one evaluation to the next."""
 
-    rules: tuple[AlertRuleConfig, ...] = ()
+    rules: tuple[AlertRule, ...] = ()
     """When alerts fire."""
 
     notify: tuple[NotifyConfig, ...] = ()
