@@ -112,6 +112,7 @@ class Gateway:
             self.scoreboard.occupy(row, Role.WORKER, 1, 100 + row)
         self.control = Control(directory, self.scoreboard)
         self.workers: list[Worker] = []
+        self.relay: Relay | None = None
 
     @property
     def path(self) -> Path:
@@ -141,6 +142,8 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
     yield made
     for worker in made.workers:
         await worker.channel.close(patience=0)
+    if made.relay is not None:
+        await made.relay.close()
     await made.control.server.close()
 
 
@@ -264,7 +267,7 @@ class TestMeasurements:
     async def test_each_delta_is_added_once_over_a_breaking_connection(self, gateway: Gateway) -> None:
         """While connections are cut at any byte, in either direction, nothing is lost and nothing doubled."""
         gateway.control.server.publish(FIRST)
-        relay = Relay(gateway.path, gateway.directory / "relay.sock", Random(7))
+        relay = gateway.relay = Relay(gateway.path, gateway.directory / "relay.sock", Random(7))
         await relay.start()
         worker = gateway.worker(1, path=relay.path)
 
@@ -274,9 +277,6 @@ class TestMeasurements:
         relay.is_cutting = False
         await until(lambda: gateway.control.added == worker.measured)
         await asyncio.sleep(0.1)
-
-        await worker.channel.close(patience=0)
-        await relay.close()
 
         assert relay.cuts > 20
         assert gateway.control.added == worker.measured == 199 * 100
