@@ -46,7 +46,7 @@ class Health(msgspec.Struct, frozen=True):
 
 class Backend(msgspec.Struct, frozen=True):
     """
-    One server that can take attempts (the specification's `PCSInstance`).
+    One server that can take attempts, as published.
 
     Attributes:
         addresses: IP literals of `host`, as resolved by the control process; empty while unresolved.

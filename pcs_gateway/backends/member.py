@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from pcs_gateway.backends.backend import Backend
+from pcs_gateway.backends.backend import Backend, Health
 
 FAILURE_SECONDS = 1.0
 """What a failed attempt counts as, at least, in the latency average: a fast failure is not a fast backend."""
@@ -39,7 +39,7 @@ class FloatCells(Protocol):
 
 class Member:
     """
-    One backend of a pool in one worker.
+    One backend of a pool in one worker (the specification's `PCSInstance`).
 
     Attributes:
         in_flight: This worker's attempts that have not ended.
@@ -102,6 +102,11 @@ class Member:
         return self.backend.weight
 
     @property
+    def health(self) -> Health:
+        """What the checks found, as published."""
+        return self.backend.health
+
+    @property
     def active_connections(self) -> int:
         """In-flight attempts of all workers (the specification's name)."""
         return self.in_flight + self.others
@@ -134,6 +139,10 @@ class Member:
         self.scale = scale
         self.bias = bias
         self.loads[self.position] = (self.in_flight + self.others + bias) * scale
+
+
+PCSInstance = Member
+"""The specification's name, for strategies of one's own; everywhere else it is a member of a pool."""
 
 
 class Instances(Sequence[Member]):

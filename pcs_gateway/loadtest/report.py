@@ -109,9 +109,9 @@ class FailedRequest(_Value):
     detail: str
 
 
-class LoadTestMetrics(_Value):
+class LoadTestMetrics(LoadTestSummary):
     """
-    All figures.
+    All figures: those of the summary, and what is behind them.
 
     Attributes:
         duration: Seconds from the start to the last request's end.
@@ -188,6 +188,7 @@ def detail(counted: Measurements) -> LoadTestMetrics:
     duration = counted.ended - counted.started
     last_second = max([*counted.answered_by_second, *counted.failed_by_second], default=-1)
     return LoadTestMetrics(
+        **dict(summarize(counted)),
         duration=duration,
         offered_rate=counted.begun / max(counted.last_due, 1.0),
         response_time=Durations.of(counted.response_time),

@@ -11,6 +11,7 @@ import asyncio
 import ssl
 from collections import deque
 from random import Random
+from typing import ClassVar
 
 from pcs_gateway.clock import Clock
 from pcs_gateway.loadtest.config import LoadTestConfig
@@ -38,7 +39,7 @@ PARTING = 1.0
 Batch = list[LoadRequest]
 
 
-class LoadRunner:
+class TestRunner:
     """
     One test on its way. It is the owner of its connections.
 
@@ -47,6 +48,8 @@ class LoadRunner:
         clock: Time.
         random: Chance.
     """
+
+    __test__: ClassVar[bool] = False  # the specification's name begins as pytest's classes do
 
     def __init__(self, config: LoadTestConfig, clock: Clock, random: Random) -> None:
         self._config = config
@@ -68,7 +71,7 @@ class LoadRunner:
         self._pacing: asyncio.Task[None] | None = None
         self.measurements = Measurements()
 
-    async def run(self) -> None:
+    async def execute(self) -> None:
         """Run the whole test, until all that was begun has ended."""
         self._addresses = await self._resolve()
         self._tls = self._tls_context()
@@ -86,7 +89,7 @@ class LoadRunner:
             await self._close()
 
     def stop(self) -> None:
-        """Send nothing more; `run` returns when all that was sent has ended."""
+        """Send nothing more; `execute` returns when all that was sent has ended."""
         self._is_stopping = True
         if self._pacing is not None:
             self._pacing.cancel()

@@ -11,7 +11,7 @@ from pcs_gateway.loadtest.config import LoadTestConfig
 from pcs_gateway.loadtest.judgement import recommend, warn
 from pcs_gateway.loadtest.measurements import Measurements
 from pcs_gateway.loadtest.report import LoadTestReport, detail, summarize
-from pcs_gateway.loadtest.runner import LoadRunner
+from pcs_gateway.loadtest.runner import TestRunner
 
 
 class RunningLoadTest:
@@ -26,8 +26,8 @@ class RunningLoadTest:
     def __init__(self, config: LoadTestConfig, clock: Clock) -> None:
         self._config = config
         self._clock = clock
-        self._runner = LoadRunner(config, clock, Random(config.seed))
-        self._task = asyncio.create_task(self._runner.run(), name="load test")
+        self._runner = TestRunner(config, clock, Random(config.seed))
+        self._task = asyncio.create_task(self._runner.execute(), name="load test")
 
     @property
     def measurements(self) -> Measurements:
