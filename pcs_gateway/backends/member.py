@@ -166,7 +166,7 @@ class Instances(Sequence[Member]):
     def __len__(self) -> int:
         return len(self.members)
 
-    def __getitem__(self, index):  # type: ignore[no-untyped-def,override]
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]
         return self.members[index]
 
 
