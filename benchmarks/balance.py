@@ -45,16 +45,19 @@ def measure(directory: Path, workers: int, seconds: float, command: tuple[str, .
     """Load the gateway steadily for some seconds and look at both."""
     with servers.delaying_backends(directory, WEIGHTS, MEAN_DELAY) as backends:
         setup = servers.Setup(directory, backends.port, workers, weights=WEIGHTS, gateway_command=command)
-        with (
-            servers.gateway(setup, f"gateway-{workers}") as gateway,
-            load.background(STEADY, gateway.url, seconds + 2 * WARM_SECONDS) as running,
-        ):
-            time.sleep(WARM_SECONDS)
-            _read_gap(backends)
-            time.sleep(seconds)
-            gap = _read_gap(backends)
-            connections = connections_by_process(gateway)
-            result = running.result()
+        with servers.gateway(setup, f"gateway-{workers}") as gateway:
+            load.run(STEADY, gateway.url, 2 * WARM_SECONDS)  # until the last worker accepts too
+            return _observe(gateway, backends, workers, seconds)
+
+
+def _observe(gateway: servers.Server, backends: servers.Server, workers: int, seconds: float) -> Balance:
+    with load.background(STEADY, gateway.url, seconds + 2 * WARM_SECONDS) as running:
+        time.sleep(WARM_SECONDS)
+        _read_gap(backends)
+        time.sleep(seconds)
+        gap = _read_gap(backends)
+        connections = connections_by_process(gateway)
+        result = running.result()
     return Balance(workers, gap, connections, result.requests / result.duration, result.errors)
 
 
