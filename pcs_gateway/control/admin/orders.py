@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from pcs_gateway.control.admin.problems import BadRequestError
 from pcs_gateway.units import DURATION_ALLOWED, parse_duration
-
-Action = Literal["drain", "disable", "enable", "weight"]
-"""What can be ordered."""
-
-ACTIONS: tuple[str, ...] = get_args(Action)
 
 LONGEST_WAIT = 3600.0
 """Seconds that a request waits at most for a backend to be empty."""
@@ -56,7 +51,7 @@ async def read_order(request: web.Request) -> Order:
     action = request.match_info.get("action") or given.pop("action", None)
     if action is None and "weight" in given:
         action = "weight"
-    if action not in PARAMETERS:
+    if not isinstance(action, str) or action not in PARAMETERS:
         raise BadRequestError(f"action is {action!r}, allowed: {', '.join(PARAMETERS)}")
     for name in given.keys() - PARAMETERS[action]:
         raise BadRequestError(f"{action} takes no {name!r}")
