@@ -84,7 +84,7 @@ class EventLog:
 
 def render_json(line: dict[str, Any]) -> str:
     """One JSON object."""
-    return json.dumps(line, default=repr)
+    return json.dumps(line, default=repr, separators=(",", ":"))
 
 
 def render_text(line: dict[str, Any]) -> str:

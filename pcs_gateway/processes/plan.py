@@ -231,11 +231,6 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def worker_count(configured: int | str) -> int:
-    """The number that `workers:` or `--workers` means: itself, or for "auto" one per available core."""
-    return available_cores() if configured == "auto" else int(configured)
-
-
 def same_addresses(before: Sequence[ListenPlan], after: Sequence[ListenPlan]) -> bool:
     """Whether two `listen` sections mean the same sockets, in whatever order."""
     return sorted(map(repr, before)) == sorted(map(repr, after))

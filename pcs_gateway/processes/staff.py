@@ -48,7 +48,7 @@ class Seat:
 
     Attributes:
         module: Started with `python -m`.
-        generation: Number of the generation that it belongs to.
+        generation: Number of the generation that it belongs to; 0 for the control process, which has none.
         is_open: Who leaves it is replaced.
         child: Who sits in it.
         early_deaths: How many died soon after their start, in a row.
@@ -214,8 +214,8 @@ def _spawn(module: str, plan: ControlPlan | WorkerPlan) -> int:
 
 
 def _facts(seat: Seat, child: Child) -> dict[str, object]:
-    role = seat.role.name.lower()
-    return {"role": role, "pid": child.pid, "row": child.row, "generation": seat.generation}
+    facts = {"role": seat.role.name.lower(), "pid": child.pid, "row": child.row}
+    return facts if seat.role is Role.CONTROL else {**facts, "generation": seat.generation}
 
 
 def _ending(status: int) -> dict[str, object]:

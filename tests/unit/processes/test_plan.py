@@ -13,8 +13,8 @@ from pcs_gateway.processes.plan import (
     Patience,
     SupervisorPlan,
     WorkerPlan,
+    available_cores,
     same_addresses,
-    worker_count,
 )
 
 SHARED = {
@@ -92,15 +92,15 @@ def test_files_stand_in_the_state_directory() -> None:
     assert WORKER.snapshot_path == Path("/var/lib/gateway/snapshot.bin")
 
 
-def test_automatic_workers_are_the_available_cores() -> None:
-    """Auto is one worker for each core this process may use; a number is itself."""
+def test_available_cores_are_those_this_process_may_use() -> None:
+    """A process that is bound to one core has one."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
     try:
-        assert (worker_count("auto"), worker_count(5), worker_count("7")) == (1, 5, 7)
+        assert available_cores() == 1
     finally:
         os.sched_setaffinity(0, before)
-    assert worker_count("auto") == len(before)
+    assert available_cores() == len(before)
 
 
 def test_addresses_are_the_same_in_any_order() -> None:
