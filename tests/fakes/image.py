@@ -12,6 +12,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,9 @@ OWN = ("opt", "src", "etc", "var", "srv", "home")
 """Top-level directories that belong to the image; a path into any other one is the machine's."""
 
 OWN_PATH = re.compile(rf"(?<![\w./~-])/(?=(?:{'|'.join(OWN)})(?:[/\s:\"]|$))")
+
+ABLE = "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))"
+"""What an interpreter must be able to do to carry out the Dockerfile."""
 
 DESCRIPTIVE = frozenset({"EXPOSE", "LABEL", "STOPSIGNAL"})
 
@@ -40,6 +44,23 @@ def options_and_words(argument: str) -> tuple[dict[str, str], list[str]]:
     return {name: value for name, _, value in options}, [word for word in words if not word.startswith("--")]
 
 
+def is_reachable_for_others(path: Path) -> bool:
+    """Say whether a user without rights may go to a path: every directory above lets others through."""
+    return all(place.stat().st_mode & 0o001 for place in path.resolve().parents)
+
+
+def base_interpreter() -> Path:
+    """Return the interpreter that stands for the base image's, if possible one in every user's reach."""
+    ours = Path(getattr(sys, "_base_executable", sys.executable))
+    others = [shutil.which(name, path="/usr/local/bin:/usr/bin") for name in ("python3.11", "python3")]
+    able = [
+        Path(found)
+        for found in others
+        if found and not subprocess.run([found, "-c", ABLE], capture_output=True, check=False).returncode
+    ]
+    return next((path for path in [ours, *able] if is_reachable_for_others(path)), ours)
+
+
 @dataclass
 class Image:
     """
@@ -48,10 +69,12 @@ class Image:
     Attributes:
         folder: Holds `root` of the stage at work; finished stages are moved beside it.
         context: The repository, from which COPY takes.
+        interpreter: What `python` is in the base image.
     """
 
     folder: Path
     context: Path
+    interpreter: Path = field(default_factory=base_interpreter)
     environment: dict[str, str] = field(default_factory=dict)
     metadata: dict[str, list[str]] = field(default_factory=dict)
     user: str = ""
@@ -65,6 +88,10 @@ class Image:
 
     def build(self, dockerfile: Path) -> None:
         """Carry out every instruction; an unknown one is an error."""
+        python = self.folder / "base" / "python"
+        python.parent.mkdir()
+        python.write_text(f'#!/bin/sh\nexec {self.interpreter} "$@"\n')
+        python.chmod(0o755)
         actions = {
             "FROM": self._from,
             "COPY": self._copy,
@@ -96,7 +123,7 @@ class Image:
     def start(self, command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """Start a program as the container would: directory, variables and, where root may, user."""
         user = group = None
-        if os.geteuid() == 0 and self.user and self._is_reachable_for_others():
+        if self.user and self.may_change_user:
             user, group = (int(number) for number in self.user.split(":"))
         return subprocess.Popen(
             command,
@@ -107,12 +134,23 @@ class Image:
             extra_groups=None if user is None else [],
         )
 
+    @property
+    def base_path(self) -> str:
+        """The base image's PATH; its `python` comes first."""
+        return f"{self.folder / 'base'}:{os.environ['PATH']}"
+
+    @property
+    def may_change_user(self) -> bool:
+        """Whether programs and files may belong to the image's user; else all is done as who we are."""
+        places = (self.root, self.interpreter)
+        return os.geteuid() == 0 and all(is_reachable_for_others(place) for place in places)
+
     def base_environment(self) -> dict[str, str]:
         """Return what a base image would have, where packages come from, and the image's own."""
         kept = {
             name: value for name, value in os.environ.items() if name.startswith(("PIP_", "HOME", "LANG"))
         }
-        return {"PATH": os.environ["PATH"], **kept, **self.environment}
+        return {"PATH": self.base_path, **kept, **self.environment}
 
     def directory(self, path: str) -> Path:
         """Return the folder that an absolute directory of the image is."""
@@ -142,7 +180,7 @@ class Image:
 
     def _run(self, argument: str) -> None:
         script = self.local(re.sub(r"^(--\S+\s+)+", "", argument))
-        if os.geteuid() != 0:  # who is not root gives no file away, and owns what it made
+        if not self.may_change_user:
             script = re.sub(r"-[og] \d+ ?", "", script)
         run = subprocess.run(
             ["/bin/sh", "-ec", script],
@@ -156,7 +194,7 @@ class Image:
             raise RuntimeError(f"RUN {script}\n{run.stdout}{run.stderr}")
 
     def _env(self, argument: str) -> None:
-        before = {"PATH": os.environ["PATH"]} | self.environment
+        before = {"PATH": self.base_path} | self.environment
         for word in shlex.split(argument):
             name, _, value = word.partition("=")
             expanded = re.sub(r"\$\{?(\w+)\}?", lambda match: before.get(match[1], ""), self.local(value))
@@ -168,9 +206,3 @@ class Image:
     def _workdir(self, argument: str) -> None:
         self.workdir = argument
         self.directory(argument).mkdir(parents=True, exist_ok=True)
-
-    def _is_reachable_for_others(self) -> bool:
-        """Say whether an unprivileged user reaches the folder and the interpreter of its programs."""
-        interpreter = (self.root / "opt/pcs-gateway/bin/python").resolve()
-        places = [*self.folder.resolve().parents, self.folder, *interpreter.parents]
-        return all(place.stat().st_mode & 0o001 for place in places)
