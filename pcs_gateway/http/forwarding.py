@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterable, Sequence
 
-from pcs_gateway.http.fields import RequestFields
+from pcs_gateway.http.request_fields import RequestFields
 
 PSEUDONYM = b"pcs-gateway"
 VIA = b"Via: 1.1 " + PSEUDONYM + b"\r\n"
@@ -81,8 +81,9 @@ class Forwarding:
 
     def write(self, client: Client, fields: RequestFields, host: bytes) -> bytes:
         """Give the forwarding field lines of a request; `host` is what the client asked for."""
-        before = fields.values if client.is_trusted else {}
-        via = before.get(b"via") if client.is_trusted else fields.values.get(b"via")
+        said = fields.values if fields.has_forwarding else {}
+        before = said if client.is_trusted else {}
+        via = said.get(b"via")
         lines = [b"Via: %b, 1.1 %b\r\n" % (via, PSEUDONYM) if via else VIA]
         if self._writes_x_forwarded:
             lines += self._write_x_forwarded(client, before, host)

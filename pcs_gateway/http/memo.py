@@ -29,7 +29,7 @@ class Memo(dict[Key, Value]):
         self._older: dict[Key, Value] = {}
 
     def __missing__(self, key: Key) -> Value:
-        value = self._older.get(key)
+        value = self._older.get(key) if self._older else None
         if value is None:
             value = self._compute(key)
         if self._is_worth_keeping(key):

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from pcs_gateway.backends.member import Member
 from pcs_gateway.balancing import LoadBalancer, StrategyContext, find_strategy
-from pcs_gateway.http.fields import request_fields_memo
 from pcs_gateway.http.forwarding import Forwarding, Identities
 from pcs_gateway.http.refusals import Refusal
+from pcs_gateway.http.request_fields import RequestFieldsReader
 from pcs_gateway.proxy.config import ForwardingConfig, LimitsConfig, RouteConfig, TimeoutsConfig
 from pcs_gateway.proxy.delays import Delays
 from pcs_gateway.proxy.endings import break_off, look_after
@@ -125,7 +125,8 @@ class DataPlane:
         self.request_id_name = name.lower()
         self.request_id_start = name + b": "
         self.is_request_id_usual = name == b"X-Request-ID"
-        self.fields_memo = request_fields_memo(self.request_id_name, limits.headers)
+        self.sections = RequestFieldsReader(self.request_id_name, limits.headers)
+        self.known_sections = self.sections.known
         self.router = Router(
             Route(route, self.pools[route.pool] if route.pool else None, limits, timeouts) for route in routes
         )
@@ -315,7 +316,7 @@ class DataPlane:
                 look_after(exchange, now)
             elif connection.deadline < now:
                 connection.expired(now)
-            elif now - connection.idle_since > FORGET_AFTER and connection.written_for_fields is not None:
+            elif now - connection.idle_since > FORGET_AFTER and connection.forwarding_host is not None:
                 connection.forget_written()
         for exchange in list(self.abandoned):
             look_after(exchange, now)

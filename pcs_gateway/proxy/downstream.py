@@ -12,6 +12,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from pcs_gateway.http.forwarding import Client
+from pcs_gateway.http.identity import NO_IDENTITY
 from pcs_gateway.http.messages import judge_incomplete_head, read_request_line
 from pcs_gateway.http.refusals import Refusal, RequestRefused
 from pcs_gateway.proxy.answers import problem
@@ -20,7 +21,7 @@ from pcs_gateway.proxy.exchange import Exchange
 from pcs_gateway.proxy.response_writer import refused_head
 
 if TYPE_CHECKING:
-    from pcs_gateway.http.fields import RequestFields
+    from pcs_gateway.http.request_fields import RequestFields
     from pcs_gateway.proxy.data_plane import DataPlane
     from pcs_gateway.proxy.routing import Route
 
@@ -41,6 +42,7 @@ class DownstreamConnection(asyncio.Protocol):
         exchange: What is being answered; None between requests.
         deadline: Monotonic seconds at which the sweep looks after the connection, when it has no exchange.
         idle_since: Monotonic seconds of the last answer, or of the accept.
+        forwarding: What backends are told of this client, for requests to `forwarding_host`.
         written: The client's fields as written for the backend last time, for `written_for_fields` and
             `written_for_route`.
     """
@@ -57,6 +59,8 @@ class DownstreamConnection(asyncio.Protocol):
         "client",
         "deadline",
         "exchange",
+        "forwarding",
+        "forwarding_host",
         "idle_since",
         "is_reading_paused",
         "plane",
@@ -75,6 +79,8 @@ class DownstreamConnection(asyncio.Protocol):
         self.deadline = NEVER
         self.idle_since = 0.0
         self.written = b""
+        self.forwarding = b""
+        self.forwarding_host: bytes | None = None
         self.written_for_fields: RequestFields | None = None
         self.written_for_route: Route | None = None
         self._pending = b""
@@ -184,11 +190,15 @@ class DownstreamConnection(asyncio.Protocol):
             if end > plane.header_bytes:
                 raise RequestRefused(self._too_large(line_end))
             method, target, is_1_1 = read_request_line(data, line_end)
-            fields = plane.fields_memo[data[line_end + 2 : end + 2]]
+            section = data[line_end + 2 : end + 2]
+            fields = plane.known_sections.get(section)
+            identity = NO_IDENTITY
+            if fields is None:
+                fields, identity = plane.sections.read(section)
         except RequestRefused as error:
             self._refuse(error.refusal, data[:line_end], now)
             return b""
-        exchange = self.exchange = Exchange(self, plane, method, target, fields, now, is_1_1)
+        exchange = self.exchange = Exchange(self, plane, method, target, fields, identity, now, is_1_1)
         rest = data[end + 4 :]
         if rest or self._pipelined:
             self._count_pipelined(exchange, rest)
@@ -328,6 +338,7 @@ class DownstreamConnection(asyncio.Protocol):
 
     def forget_written(self) -> None:
         """Let go of what is only kept for speed; an idle connection should cost little."""
-        self.written = b""
+        self.written = self.forwarding = b""
+        self.forwarding_host = None
         self.written_for_fields = None
         self.written_for_route = None

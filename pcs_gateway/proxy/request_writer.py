@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pcs_gateway.http.identity import NO_IDENTITY
+
 if TYPE_CHECKING:
     from pcs_gateway.proxy.downstream import DownstreamConnection
     from pcs_gateway.proxy.exchange import Exchange
@@ -21,42 +23,54 @@ def request_head(exchange: Exchange, member: UpstreamMember) -> bytes:
     assert connection is not None
     fields = exchange.fields
     route = exchange.matched
-    if connection.written_for_fields is not fields or connection.written_for_route is not route:
-        _write_fields(exchange, connection, member)
-    if fields.is_plain and route.is_plain and not fields.has_identity:
-        drawn = exchange.plane.identities.draw()
-        exchange.request_id = trace = drawn[:32]
-        return b"%b%b%b\r\ntraceparent: 00-%b-%b-01\r\n\r\n" % (
-            exchange.match.line,
-            connection.written,
-            trace,
-            trace,
-            drawn[32:],
-        )
-    return _with_care(exchange, connection, member)
-
-
-def _with_care(exchange: Exchange, connection: DownstreamConnection, member: UpstreamMember) -> bytes:
-    """The head of a request that upgrades, has an identity already, or whose Host depends on the backend."""
-    fields = exchange.fields
-    lines = [exchange.match.line]
-    if exchange.matched.upstream_host == "backend":
-        lines.append(b"Host: %b\r\n" % backend_host(member))
-    written = connection.written
-    if not fields.request_id:
-        written = written.removesuffix(exchange.plane.request_id_start)
-    lines.append(written)
-    if exchange.wants_upgrade:
-        lines.append(b"Connection: upgrade\r\nUpgrade: %b\r\n" % fields.upgrade)
-    drawn = exchange.plane.identities.draw()
-    if not exchange.request_id:
-        exchange.request_id = fields.request_id or drawn[:32]
-    lines.append(b"%b%b\r\n" % (exchange.plane.request_id_start, exchange.request_id))
-    if fields.traceparent:
-        lines.append(b"traceparent: %b\r\n\r\n" % fields.traceparent)
+    if connection.written_for_fields is fields and connection.written_for_route is route:
+        written = connection.written
     else:
-        lines.append(b"traceparent: 00-%b-%b-01\r\n\r\n" % (drawn[:32], drawn[32:]))
-    return b"".join(lines)
+        written = _write_fields(exchange, connection, member)
+    if fields.upgrade or not route.is_plain:
+        written = _write_unusual(exchange, member) + written
+    if exchange.identity is not NO_IDENTITY or exchange.request_id:
+        return _with_identity(exchange, written)
+    drawn = exchange.plane.identities.draw()
+    exchange.request_id = trace = drawn[:32]
+    return b"%b%b%b%b\r\ntraceparent: 00-%b-%b-01\r\n\r\n" % (
+        exchange.match.line,
+        written,
+        exchange.plane.request_id_start,
+        trace,
+        trace,
+        drawn[32:],
+    )
+
+
+def _with_identity(exchange: Exchange, written: bytes) -> bytes:
+    """The head of a request that has an identity already: the client's, or that of an attempt before."""
+    identity = exchange.identity
+    traceparent = identity.traceparent
+    if not traceparent or not identity.request_id:
+        drawn = exchange.plane.identities.draw()
+        traceparent = traceparent or b"00-%b-%b-01" % (drawn[:32], drawn[32:])
+        exchange.request_id = exchange.request_id or identity.request_id or drawn[:32]
+    else:
+        exchange.request_id = identity.request_id
+    return b"%b%b%b%b%b\r\ntraceparent: %b\r\n\r\n" % (
+        exchange.match.line,
+        written,
+        identity.lines,
+        exchange.plane.request_id_start,
+        exchange.request_id,
+        traceparent,
+    )
+
+
+def _write_unusual(exchange: Exchange, member: UpstreamMember) -> bytes:
+    """Give the lines that depend on the backend, or that ask for another protocol."""
+    lines = b""
+    if exchange.matched.upstream_host == "backend":
+        lines = b"Host: %b\r\n" % backend_host(member)
+    if exchange.wants_upgrade:
+        lines += b"Connection: upgrade\r\nUpgrade: %b\r\n" % exchange.fields.upgrade
+    return lines
 
 
 def backend_host(member: UpstreamMember) -> bytes:
@@ -69,15 +83,10 @@ def asked_host(exchange: Exchange) -> bytes:
     return exchange.match.target.authority or exchange.fields.host
 
 
-def _write_fields(exchange: Exchange, connection: DownstreamConnection, member: UpstreamMember) -> None:
-    """
-    Write what does not change from one request of this client to the next, and keep it on the connection.
-
-    It ends with the beginning of the request id's line, unless the client brought an id.
-    """
+def _write_fields(exchange: Exchange, connection: DownstreamConnection, member: UpstreamMember) -> bytes:
+    """Write what follows from the client's fields and the route, and keep it where it may be of use again."""
     fields = exchange.fields
     route = exchange.matched
-    plane = exchange.plane
     host = asked_host(exchange)
     section = fields.end_to_end
     if not exchange.is_1_1 and fields.expects_continue:
@@ -86,13 +95,26 @@ def _write_fields(exchange: Exchange, connection: DownstreamConnection, member: 
         section = b"".join([line + b"\r\n" for line in lines if not line.lower().startswith(b"expect:")])
     if route.request_edits:
         section = route.request_edits.apply(section)
-    written = section + fields.framing + plane.forwarding.write(connection.client, fields, host)
     if route.upstream_host == "preserve":
-        written = b"Host: %b\r\n" % (host or backend_host(member)) + written
-    elif route.upstream_host != "backend":
-        written = b"Host: %b\r\n" % route.upstream_host.encode("latin-1") + written
-    connection.written = written if fields.request_id else written + plane.request_id_start
-    # an authority in the target, or the backend's name for want of a Host, holds for this request alone
-    is_reusable = bool(fields.host) and not exchange.match.target.authority
-    connection.written_for_fields = fields if is_reusable else None
-    connection.written_for_route = route
+        host_line = b"Host: %b\r\n" % (host or backend_host(member))
+    elif route.upstream_host == "backend":
+        host_line = b""
+    else:
+        host_line = b"Host: %b\r\n" % route.upstream_host.encode("latin-1")
+    written = b"".join((host_line, section, fields.framing, _forwarding(exchange, connection, host)))
+    # an authority in the target or a missing Host concern this request alone
+    if fields.host and not exchange.match.target.authority:
+        connection.written_for_fields = fields
+        connection.written_for_route = route
+        connection.written = written
+    return written
+
+
+def _forwarding(exchange: Exchange, connection: DownstreamConnection, host: bytes) -> bytes:
+    fields = exchange.fields
+    if fields.has_forwarding:
+        return exchange.plane.forwarding.write(connection.client, fields, host)
+    if connection.forwarding_host != host:
+        connection.forwarding_host = host
+        connection.forwarding = exchange.plane.forwarding.write(connection.client, fields, host)
+    return connection.forwarding

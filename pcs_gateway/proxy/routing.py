@@ -89,7 +89,7 @@ class Route:
         template = normalise_path(match.path.encode("latin-1")).decode("latin-1")
         self.pattern = compile_path(template)
         self.prefix = template.partition("{")[0].encode("latin-1")
-        self.takes_all = _PLACEHOLDER.fullmatch(match.path[1:]) is not None and match.path.endswith("...}")
+        self.takes_all = template.startswith("/{") and template.endswith("...}") and template.count("/") == 1
         self.allow_ambiguous_paths = config.allow_ambiguous_paths
         self.allow_upgrade = config.allow_upgrade
         self.respond = config.respond
@@ -114,12 +114,11 @@ class Route:
             return True
         return host.startswith(b"*.") and name.endswith(host[1:]) and len(name) > len(host) - 1
 
-    def match_path(self, path: bytes) -> Params | None:
-        """Give the parameters when the path matches, else None."""
+    def matches_path(self, path: bytes) -> bool:
+        """Tell whether a normalised path is this route's."""
         if not path.startswith(self.prefix):
-            return None
-        match = self.pattern.fullmatch(path)
-        return None if match is None else match.groupdict()
+            return False
+        return self.takes_all or self.pattern.fullmatch(path) is not None
 
 
 class Match:
@@ -130,15 +129,20 @@ class Match:
         line: The request line for the backend; its target is the original bytes unless the route rewrites.
     """
 
-    __slots__ = ("line", "params", "route", "target")
+    __slots__ = ("line", "route", "target")
 
-    def __init__(self, route: Route, method: bytes, target: Target, params: Params) -> None:
+    def __init__(self, route: Route, method: bytes, target: Target) -> None:
         self.route = route
         self.target = target
-        self.params = params
         rewrite = route.path_rewrite
-        forwarded = rewrite.forward(target, params) if rewrite else target.origin_form
+        forwarded = rewrite.forward(target, self.params) if rewrite else target.origin_form
         self.line = b"%b %b HTTP/1.1\r\n" % (method, forwarded)
+
+    @property
+    def params(self) -> Params:
+        """The route's parameters in the path; found anew each time."""
+        match = self.route.pattern.fullmatch(self.target.path)
+        return NO_PARAMS if match is None else match.groupdict()
 
 
 class MethodNotRouted(RequestRefused):
@@ -174,7 +178,9 @@ class Router:
         known = self._recent.get(key)
         if known is not None:
             return known
-        known = self._older.get(key) or self._find(method, host, read_target(method, target))
+        known = (self._older and self._older.get(key)) or self._find(
+            method, host, read_target(method, target)
+        )
         if len(target) <= self.MEMO_TARGET_BYTES:
             if len(self._recent) >= self._limit:
                 self._older = self._recent
@@ -184,21 +190,19 @@ class Router:
 
     def _find(self, method: bytes, host: bytes, target: Target) -> Match:
         allowed: set[bytes] = set()
-        asked = host_name(target.authority or host)
+        asked = host_name(target.authority or host) if self._considers_host else b""
         for route in self.routes:
-            if not route.match_host(asked):
+            if self._considers_host and not route.match_host(asked):
                 continue
-            params = (
-                route.match_path(target.path) if target.path != b"*" or not route.takes_all else NO_PARAMS
-            )
-            if params is None:
+            # the asterisk form stands for the whole server: only a route that takes everything is meant
+            if not (route.takes_all if target.path == b"*" else route.matches_path(target.path)):
                 continue
             if route.methods is not None and method not in route.methods:
                 allowed |= route.methods
-                continue
-            if target.is_ambiguous and not route.allow_ambiguous_paths:
+            elif target.is_ambiguous and not route.allow_ambiguous_paths:
                 raise RequestRefused(Refusal.AMBIGUOUS_PATH)
-            return Match(route, method, target, params)
+            else:
+                return Match(route, method, target)
         if target.is_ambiguous:
             raise RequestRefused(Refusal.AMBIGUOUS_PATH)
         raise MethodNotRouted(allowed) if allowed else RequestRefused(Refusal.NO_ROUTE)
