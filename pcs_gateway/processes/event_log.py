@@ -7,6 +7,7 @@ It uses the standard library only, since the supervisor imports it.
 from __future__ import annotations
 
 import json
+import select
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -55,6 +56,7 @@ class EventLog:
         self._least = SEVERITY[level]
         self._render = RENDERERS[style]
         self._stream = stream
+        self._lost = 0
 
     def info(self, event: str, **fields: object) -> None:
         """Tell what happened."""
@@ -69,17 +71,30 @@ class EventLog:
         self._write("error", event, fields)
 
     def _write(self, level: str, event: str, fields: dict[str, object]) -> None:
-        """One line by one write; a standard error that is closed or full loses it, and ends no process."""
+        """Write one line, unless that would wait: an end that is closed or not read loses it."""
         if SEVERITY[level] < self._least:
             return
         time = datetime.fromtimestamp(self._clock.time(), UTC).isoformat(timespec="milliseconds")
         line = {"time": time.replace("+00:00", "Z"), "level": level, "event": event, "process": self._process}
+        if self._lost:
+            fields = {**fields, "lost_before": self._lost}
         stream = self._stream or sys.stderr
         try:
+            if not takes_a_line(stream):
+                raise BlockingIOError
             stream.write(self._render({**line, **fields}) + "\n")
             stream.flush()
         except (OSError, ValueError):
-            pass
+            self._lost += 1
+        else:
+            self._lost = 0
+
+
+def takes_a_line(stream: TextIO) -> bool:
+    """Whether a line of usual length (PIPE_BUF, 4 KiB) can be written to this descriptor without waiting."""
+    poll = select.poll()
+    poll.register(stream.fileno(), select.POLLOUT)
+    return bool(poll.poll(0))
 
 
 def render_json(line: dict[str, Any]) -> str:

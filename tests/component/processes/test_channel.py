@@ -165,8 +165,8 @@ class TestPublishing:
         await late.channel.first_snapshot(gateway.directory / "none")
 
         await until(lambda: gateway.control.server.acknowledged() == {1: 1, 2: 1})
-        assert (early.known, late.known) == ({"pcs": 0, "other": 1}, {"pcs": 0, "other": 1})
-        assert gateway.control.server.acknowledged_by_all() == 1
+        assert ({"pcs": 0, "other": 1}, {"pcs": 0, "other": 1}) == (early.known, late.known)
+        assert 1 == gateway.control.server.acknowledged_by_all()
 
     async def test_update_reaches_the_connected_and_who_comes_later(self, gateway: Gateway) -> None:
         """After an update a connected worker and a new one know the same."""
@@ -207,8 +207,8 @@ class TestPublishing:
 
         gateway.scoreboard.free(2)
 
-        assert (before, gateway.control.server.acknowledged_by_all()) == (0, 1)
-        assert worker.version == 1
+        assert (0, 1) == (before, gateway.control.server.acknowledged_by_all())
+        assert 1 == worker.version
 
     async def test_unusable_snapshot_is_not_acknowledged(self, gateway: Gateway) -> None:
         """A worker that cannot apply a snapshot keeps the old one, says so by silence, and takes the next."""
@@ -224,7 +224,7 @@ class TestPublishing:
         gateway.control.server.publish(Snapshot(3, {}, ()))
 
         await until(lambda: gateway.control.server.acknowledged()[1] == 3)
-        assert kept == (1, 1)
+        assert (1, 1) == kept
 
 
 class TestStart:
@@ -242,7 +242,7 @@ class TestStart:
         gateway.control.server.publish(Snapshot(9, {}, ()))
         await until(lambda: worker.version == 9)
 
-        assert version == 1
+        assert 1 == version
         assert 0.15 < took < 2.0
         await worker.channel.close(patience=0)
         await gateway.control.server.close()
@@ -260,7 +260,7 @@ class TestStart:
         await asyncio.wait_for(starting, 5)
 
         assert waited
-        assert worker.version == 1
+        assert 1 == worker.version
 
 
 class TestMeasurements:
@@ -297,7 +297,7 @@ class TestMeasurements:
         successor.server.publish(Snapshot(5, {}, ()))
 
         await until(lambda: successor.added == 50 and worker.version == 5)
-        assert gateway.control.added == 1
+        assert 1 == gateway.control.added
         await successor.server.close()
 
     async def test_last_delta_is_handed_over_at_the_end(self, gateway: Gateway) -> None:
@@ -309,7 +309,7 @@ class TestMeasurements:
 
         await worker.channel.close(patience=5)
 
-        assert gateway.control.added == 3
+        assert 3 == gateway.control.added
 
 
 class TestEvidence:
@@ -323,7 +323,7 @@ class TestEvidence:
             worker.channel.report(FAILURE)
         await until(lambda: len(gateway.control.evidence) == 5, within=1.0)
 
-        assert gateway.control.messages == 1
+        assert 1 == gateway.control.messages
 
     async def test_waits_for_the_next_connection(self, gateway: Gateway) -> None:
         """Evidence found while the channel is down is sent when it is up, the newest 1,024 entries of it."""
@@ -409,7 +409,7 @@ class TestStrangers:
         gateway.scoreboard.occupy(1, Role.WORKER, 1, 999)
 
         await until(lambda: worker.version == 1)
-        assert version == 4
+        assert 4 == version
 
     async def test_garbage_from_the_control_process_ends_no_worker(self, tmp_path: Path) -> None:
         """A worker that cannot understand the control process dials again until it finds one it can."""

@@ -43,7 +43,7 @@ class TestStart:
 
         eventually(gateway.listeners, "listeners.json")
 
-        assert stat.S_IMODE(Path(gateway.plan.state_directory).stat().st_mode) == 0o700
+        assert 0o700 == stat.S_IMODE(Path(gateway.plan.state_directory).stat().st_mode)
 
     def test_imports_the_standard_library_only(self) -> None:
         """Nothing that was installed is imported by the supervisor."""
@@ -58,7 +58,7 @@ class TestStart:
             [sys.executable, "-c", before + program], capture_output=True, text=True, check=False
         )
 
-        assert result.stdout == "[]\n", result.stderr
+        assert "[]\n" == result.stdout, result.stderr
 
     @pytest.mark.parametrize("same", ["port", "state directory"])
     def test_second_gateway_is_refused(self, start: Start, tmp_path: Path, same: str) -> None:
@@ -75,17 +75,17 @@ class TestStart:
             expected = f"pcs-gateway: another gateway (pid {first.process.pid}) uses the state directory "
             expected += f"{first.plan.state_directory}\n"
 
-        assert second.process.wait(20) == 1
-        assert second.text() == expected
-        assert ask(address)[0] == 200
+        assert 1 == second.process.wait(20)
+        assert expected == second.text()
+        assert 200 == ask(address)[0]
 
     def test_unusable_address_is_told(self, start: Start) -> None:
         """An address that is not of this machine is told in one line."""
         gateway = start(listen=(ListenPlan("192.0.2.1:80"),))
 
-        assert gateway.process.wait(20) == 1
+        assert 1 == gateway.process.wait(20)
         assert (
-            gateway.text() == "pcs-gateway: cannot listen on 192.0.2.1:80: this machine has no such address\n"
+            "pcs-gateway: cannot listen on 192.0.2.1:80: this machine has no such address\n" == gateway.text()
         )
 
     def test_foreign_directory_is_left_alone(self, start: Start, tmp_path: Path) -> None:
@@ -95,9 +95,9 @@ class TestStart:
 
         gateway = start(state_directory=str(tmp_path / "home"))
 
-        assert gateway.process.wait(20) == 1
+        assert 1 == gateway.process.wait(20)
         assert "name an empty directory, or give this one mode 0700" in gateway.text()
-        assert stat.S_IMODE((tmp_path / "home").stat().st_mode) == 0o755
+        assert 0o755 == stat.S_IMODE((tmp_path / "home").stat().st_mode)
 
 
 class TestReplacement:
@@ -122,12 +122,12 @@ class TestReplacement:
 
         died = gateway.events("process_died")[0]
         started = gateway.events("process_started")[-1]
-        assert status == 200
+        assert 200 == status
         assert (died["pid"], died["signal"], died["restart_in"]) == (pid, "SIGKILL", 0.0)
         assert when(started) - when(died) < 0.3
         assert set(workers.values()) - {pid} < set(replaced.values())
-        assert scoreboard.in_flight(7) == 0
-        assert scoreboard.worker_restarts == 1
+        assert 0 == scoreboard.in_flight(7)
+        assert 1 == scoreboard.worker_restarts
 
     def test_stopped_worker_is_replaced_after_its_time(self, start: Start) -> None:
         """A worker whose heartbeat stands still is killed and replaced, the other one serves on."""
@@ -163,10 +163,10 @@ class TestReplacement:
 
         assert statuses <= {200}
         assert control["pid"] != pid
-        assert control["workers"] == 2
+        assert 2 == control["workers"]
         assert [one["bound"] for one in control["listeners"]] == [gateway.address]
         assert gateway.accepting(scoreboard) == workers
-        assert scoreboard.control_restarts == 1
+        assert 1 == scoreboard.control_restarts
 
     def test_early_deaths_are_restarted_with_growing_delays(self, start: Start) -> None:
         """What dies right after its start is restarted after 1, 2, 4 … seconds."""
@@ -177,8 +177,8 @@ class TestReplacement:
         )
         started = [one for one in gateway.events("process_started") if one["role"] == "worker"]
 
-        assert [one["restart_in"] for one in died] == [1.0, 2.0, 4.0]
-        assert [one["status"] for one in died] == [3, 3, 3]
+        assert [1.0, 2.0, 4.0] == [one["restart_in"] for one in died]
+        assert [3, 3, 3] == [one["status"] for one in died]
         assert when(started[1]) - when(died[0]) >= 0.99
         assert when(started[2]) - when(died[1]) >= 1.99
 
@@ -197,9 +197,9 @@ class TestReplacement:
         for pid in everybody:
             os.kill(pid, signal.SIGCONT)
 
-        assert ask(gateway.address)[0] == 200
+        assert 200 == ask(gateway.address)[0]
         assert gateway.accepting(scoreboard) == workers
-        assert gateway.events("process_silent") == []
+        assert [] == gateway.events("process_silent")
 
     def test_hangup_signal_reaches_the_control_process(self, start: Start) -> None:
         """SIGHUP makes the control process reload, and nothing else happens."""
@@ -225,16 +225,16 @@ class TestEnd:
         gateway.process.terminate()
         ready = eventually(lambda: found if (found := ask(admin, "/readyz")[0]) == 503 else None, "not ready")
         answered = sum(client.answers for client in clients)
-        assert gateway.process.wait(20) == 0
+        assert 0 == gateway.process.wait(20)
         for client in [*clients, slow]:
             client.join()
 
-        assert ready == 503
+        assert 503 == ready
         assert sum(client.answers for client in clients) > answered, "accepting went on"
         assert [client.failure for client in clients] == ["ConnectionRefusedError"] * len(clients)
-        assert (slow.answers, slow.failure) == (1, "")
-        assert gateway.children() == []
-        assert gateway.listeners() == {}
+        assert (1, "") == (slow.answers, slow.failure)
+        assert [] == gateway.children()
+        assert {} == gateway.listeners()
 
     def test_drain_ends_at_its_timeout(self, start: Start) -> None:
         """What is in flight beyond drain_timeout does not keep the gateway."""
@@ -245,9 +245,9 @@ class TestEnd:
         eventually(lambda: slow.sent, "a slow request")
         gateway.process.terminate()
 
-        assert gateway.process.wait(20) == 0
+        assert 0 == gateway.process.wait(20)
         slow.join()
-        assert slow.answers == 0
+        assert 0 == slow.answers
 
     def test_stopped_worker_cannot_hold_up_the_end(self, start: Start) -> None:
         """A worker that does not react is killed after drain_timeout and the farewell."""
@@ -257,7 +257,7 @@ class TestEnd:
         os.kill(pid, signal.SIGSTOP)
         gateway.process.terminate()
 
-        assert gateway.process.wait(20) == 0
+        assert 0 == gateway.process.wait(20)
         assert [(one["pid"], one["signal"]) for one in gateway.events("process_signalled")][-1] == (
             pid,
             "SIGKILL",
@@ -275,7 +275,7 @@ class TestEnd:
         assert gateway.process.poll() is None
         gateway.process.send_signal(signal.SIGINT)
 
-        assert gateway.process.wait(15) == 0
+        assert 0 == gateway.process.wait(15)
         slow.join()
 
     def test_death_of_the_supervisor_drains_the_workers(self, start: Start) -> None:
@@ -291,7 +291,7 @@ class TestEnd:
         slow.join()
         eventually(lambda: not gateway.children(), "all processes gone")
 
-        assert (slow.answers, slow.failure) == (1, "")
+        assert (1, "") == (slow.answers, slow.failure)
         with pytest.raises(ConnectionRefusedError):
             ask(address)
 
@@ -311,12 +311,12 @@ class TestGenerations:
         ends = [client.end() for client in clients]
         served = [one["bound"] for one in gateway.listeners()["listen"]]
 
-        assert (status, answer) == (200, {"generation": 2})
-        assert ends == [""] * 4
+        assert (200, {"generation": 2}) == (status, answer)
+        assert [""] * 4 == ends
         assert served[0] == address
-        assert [ask(one)[1]["generation"] for one in served] == [2, 2]
+        assert [2, 2] == [ask(one)[1]["generation"] for one in served]
         assert not set(gateway.accepting(scoreboard).values()) & set(workers.values())
-        assert [gateway.control()[one] for one in ("generation", "workers")] == [1, 2], "it was not replaced"
+        assert [1, 2] == [gateway.control()[one] for one in ("generation", "workers")], "it was not replaced"
 
     def test_dropped_address_is_refused(self, start: Start) -> None:
         """An address that is no longer configured is closed without a reset."""
@@ -326,11 +326,11 @@ class TestGenerations:
         client = Client(address)
 
         eventually(lambda: client.answers > 3, "load")
-        assert gateway.change(["[::1]:0"])[0] == 200
+        assert 200 == gateway.change(["[::1]:0"])[0]
         client.join()
 
-        assert client.failure == "ConnectionRefusedError"
-        assert ask(gateway.address)[0] == 200
+        assert "ConnectionRefusedError" == client.failure
+        assert 200 == ask(gateway.address)[0]
 
     def test_address_in_use_changes_nothing(self, start: Start) -> None:
         """A new generation that cannot listen is told why, and the old one serves on."""
@@ -341,10 +341,10 @@ class TestGenerations:
             address = f"127.0.0.1:{taken.getsockname()[1]}"
             status, answer = gateway.change(["127.0.0.1:0", address])
 
-        assert status == 409
+        assert 409 == status
         assert answer["error"].startswith(f"cannot listen on {address}: the address is already in use")
         assert gateway.accepting(scoreboard) == workers
-        assert ask(gateway.address)[1]["generation"] == 1
+        assert 1 == ask(gateway.address)[1]["generation"]
 
     def test_failed_generation_is_abandoned(self, start: Start) -> None:
         """When new workers end before they accept, the old ones serve on and the next change works."""
@@ -356,10 +356,10 @@ class TestGenerations:
         status, answer = gateway.change(["127.0.0.1:0"], workers=1)
         second = gateway.change(["127.0.0.1:0"], workers=1)
 
-        assert status == 409
+        assert 409 == status
         assert "a worker ended before it accepted connections" in answer["error"]
         assert set(workers.values()) <= {one["pid"] for one in gateway.events("process_started")}
-        assert second == (200, {"generation": 3})
+        assert (200, {"generation": 3}) == second
         eventually(lambda: ask(gateway.address)[1]["generation"] == 3, "an answer of the third generation")
 
     def test_too_many_workers_are_refused(self, start: Start) -> None:
@@ -369,7 +369,7 @@ class TestGenerations:
 
         status, answer = gateway.change(["127.0.0.1:0"], workers=62)
 
-        assert status == 409
+        assert 409 == status
         assert answer["error"].endswith("there is room for 61 more")
 
 

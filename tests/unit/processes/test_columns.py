@@ -16,7 +16,7 @@ class TestAllotment:
         """Different backends have different columns, from the first on."""
         columns = Columns().allot([ONE, TWO, ONE], version=1)
 
-        assert [columns.column(*ONE).index, columns.column(*TWO).index, columns.width] == [0, 1, 2]
+        assert [0, 1, 2] == [columns.column(*ONE).index, columns.column(*TWO).index, columns.width]
 
     def test_same_url_in_two_pools_is_two_backends(self) -> None:
         """A column belongs to a backend of one pool."""
@@ -31,7 +31,7 @@ class TestAllotment:
         after = before.allot([TWO, THREE], version=2)
 
         assert after.column(*TWO) == before.column(*TWO)
-        assert after.column(*THREE).index == 2
+        assert 2 == after.column(*THREE).index
 
     def test_removed_backend_retires(self) -> None:
         """A removed backend keeps its column, with the first version without it, through later versions."""
@@ -75,11 +75,11 @@ class TestReclaiming:
 
     def test_kept_while_somebody_counts_in_it(self) -> None:
         """A column that is not zero in every row is not given away."""
-        assert self.RETIRED.reclaim(lambda index: index != 0, acknowledged=5) == self.RETIRED
+        assert self.RETIRED == self.RETIRED.reclaim(lambda index: index != 0, acknowledged=5)
 
     def test_kept_until_every_worker_knows(self) -> None:
         """A column is not given away before the snapshot without its backend is acknowledged."""
-        assert self.RETIRED.reclaim(lambda _: True, acknowledged=4) == self.RETIRED
+        assert self.RETIRED == self.RETIRED.reclaim(lambda _: True, acknowledged=4)
 
     def test_configured_column_is_never_freed(self) -> None:
         """A backend that is configured keeps its column while nothing counts in it."""

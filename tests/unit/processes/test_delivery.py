@@ -20,7 +20,7 @@ class TestOutbox:
         outbox = Outbox()
         outbox.add(Delta())
 
-        assert (outbox.send_next(), outbox.is_empty) == (None, True)
+        assert (None, True) == (outbox.send_next(), outbox.is_empty)
 
     def test_one_delta_is_under_way_at_a_time(self) -> None:
         """While one is not acknowledged, what comes is merged and waits."""
@@ -54,12 +54,12 @@ class TestInbox:
         """A repeated delta is not new, another worker's with the same number is."""
         inbox = Inbox()
 
-        assert [inbox.is_new(5, 1), inbox.is_new(5, 1), inbox.is_new(6, 1), inbox.is_new(5, 2)] == [
+        assert [
             True,
             False,
             True,
             True,
-        ]
+        ] == [inbox.is_new(5, 1), inbox.is_new(5, 1), inbox.is_new(6, 1), inbox.is_new(5, 2)]
 
     def test_the_dead_are_forgotten(self) -> None:
         """Only the living take up memory."""
@@ -69,7 +69,7 @@ class TestInbox:
 
         inbox.forget_all_but({6})
 
-        assert repr(inbox) == "<Inbox: last sequence by incarnation {6: 1}>"
+        assert "<Inbox: last sequence by incarnation {6: 1}>" == repr(inbox)
 
 
 class BreakingChannel(RuleBasedStateMachine):

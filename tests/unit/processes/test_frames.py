@@ -60,7 +60,7 @@ class TestSocketPath:
             client.connect(name)
             listener.accept()[0].close()
 
-        assert [entry.name for entry in directory.iterdir()] == ["channel.sock"]
+        assert ["channel.sock"] == [entry.name for entry in directory.iterdir()]
 
     def test_newer_listener_takes_over(self, tmp_path: Path) -> None:
         """Who dials after a second listener came reaches that one."""

@@ -5,8 +5,8 @@ from pcs_gateway.processes.judgement import Vigil, restart_delay
 
 def test_delay_doubles_up_to_thirty_seconds() -> None:
     """The delay is none after a long life, then 1, 2, 4 … 30 seconds."""
-    assert [restart_delay(deaths) for deaths in range(8)] == [0, 1, 2, 4, 8, 16, 30, 30]
-    assert restart_delay(10_000) == 30
+    assert [0, 1, 2, 4, 8, 16, 30, 30] == [restart_delay(deaths) for deaths in range(8)]
+    assert 30 == restart_delay(10_000)
 
 
 class TestVigil:
@@ -35,4 +35,4 @@ class TestVigil:
         """A look that is somewhat late forgives nothing."""
         vigil = Vigil(100.0)
 
-        assert [vigil.look(101.0), vigil.look(101.9), vigil.look(103.0)] == [False, False, True]
+        assert [False, False, True] == [vigil.look(101.0), vigil.look(101.9), vigil.look(103.0)]

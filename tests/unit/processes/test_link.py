@@ -52,7 +52,7 @@ class TestPackets:
             send_packet(ours, {"draining": True})
             send_packet(ours, {"reload": True})
 
-            assert [receive_packet(theirs), receive_packet(theirs)] == [{"draining": True}, {"reload": True}]
+            assert [{"draining": True}, {"reload": True}] == [receive_packet(theirs), receive_packet(theirs)]
             with pytest.raises(BlockingIOError):
                 receive_packet(theirs)
 
@@ -94,7 +94,7 @@ class TestSupervisorLink:
         await far.hear({"draining": True})
         far.link.close()
 
-        assert far.heard == ["reload", "drain"]
+        assert ["reload", "drain"] == far.heard
 
     async def test_asks_for_a_generation(self, far: Far) -> None:
         """A request carries addresses and workers; its answer is the number."""
@@ -105,8 +105,8 @@ class TestSupervisorLink:
         await far.hear({"request": 1, "generation": 2})
 
         expected = {"request": 1, "listen": [{"address": "a:1", "tls": True}], "workers": 3}
-        assert asked == {"new_generation": expected}
-        assert await asking == 2
+        assert {"new_generation": expected} == asked
+        assert 2 == await asking
         far.link.close()
 
     async def test_failure_says_why(self, far: Far) -> None:
@@ -140,5 +140,5 @@ class TestSupervisorLink:
         far.link.start()
         far.link.set_drain(1.0, 20.0)
 
-        assert await far.receive() == {"drain": {"delay": 1.0, "timeout": 20.0}}
+        assert {"drain": {"delay": 1.0, "timeout": 20.0}} == await far.receive()
         far.link.close()

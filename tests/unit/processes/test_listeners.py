@@ -21,7 +21,7 @@ class TestAddress:
     )
     def test_is_host_and_port(self, address: str, expected: tuple[str, int]) -> None:
         """A name or an IPv4 literal stands bare, an IPv6 literal in brackets."""
-        assert parse_address(address) == expected
+        assert expected == parse_address(address)
 
     @pytest.mark.parametrize(
         "address", ["8080", "::1:80", "host:", "host:65536", "host:-1", "host:8o", "[::1]", ""]
@@ -95,7 +95,7 @@ class TestClosing:
             accepted.settimeout(5)
             received = receive_exactly(accepted, 14)
             accepted.sendall(b"answer")
-            assert (received, receive_exactly(queued, 6)) == (b"early and late", b"answer")
+            assert (b"early and late", b"answer") == (received, receive_exactly(queued, 6))
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection((host, port), 5)
 

@@ -36,7 +36,7 @@ async def test_heart_beats_until_stopped() -> None:
     clock.now = 52.0
     await asyncio.sleep(0.15)
 
-    assert (first, row.heartbeat) == (50.0, 51.0)
+    assert (50.0, 51.0) == (first, row.heartbeat)
 
 
 async def test_end_of_the_supervisor_is_noticed() -> None:
@@ -63,5 +63,5 @@ def test_loop_that_hangs_is_ended() -> None:
             process.wait(0.5)
         os.close(writable)
 
-        assert process.wait(20) == ABANDONED_STATUS
+        assert ABANDONED_STATUS == process.wait(20)
     os.close(readable)

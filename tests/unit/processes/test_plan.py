@@ -64,8 +64,8 @@ def test_process_plan_survives_its_text(plan: WorkerPlan | ControlPlan) -> None:
 
 def test_descriptors_are_those_to_inherit() -> None:
     """A worker inherits its listeners; the control process its link and admin socket, but no listener."""
-    assert sorted(WORKER.descriptors()) == [5, 6, 7, 8, 10]
-    assert sorted(CONTROL.descriptors()) == [5, 6, 7, 8, 11, 12]
+    assert [5, 6, 7, 8, 10] == sorted(WORKER.descriptors())
+    assert [5, 6, 7, 8, 11, 12] == sorted(CONTROL.descriptors())
 
 
 def test_claimed_plan_is_not_passed_on() -> None:
@@ -80,7 +80,7 @@ def test_claimed_plan_is_not_passed_on() -> None:
     claimed = WorkerPlan.claim(environ)
 
     assert claimed == plan
-    assert environ == {"HOME": "/"}
+    assert {"HOME": "/"} == environ
     assert not any(os.get_inheritable(fd) for fd in made)
     for fd in made:
         os.close(fd)
@@ -97,7 +97,7 @@ def test_available_cores_are_those_this_process_may_use() -> None:
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
     try:
-        assert available_cores() == 1
+        assert 1 == available_cores()
     finally:
         os.sched_setaffinity(0, before)
     assert available_cores() == len(before)

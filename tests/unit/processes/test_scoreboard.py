@@ -33,7 +33,7 @@ class TestSharing:
         scoreboard.row(2).in_flight[3] = 5
         other.row(2).heartbeat = 12.5
 
-        assert (other.in_flight(3), scoreboard.row(2).heartbeat) == (5, 12.5)
+        assert (5, 12.5) == (other.in_flight(3), scoreboard.row(2).heartbeat)
 
     def test_every_cell_is_its_own(self, scoreboard: Scoreboard) -> None:
         """No two cells or arrays of all rows share memory."""
@@ -58,7 +58,7 @@ class TestSharing:
         row = scoreboard.row(0)
 
         assert [COLUMNS] * 3 == [len(row.in_flight), len(row.connections), len(row.latency)]
-        assert len(row.waiters) == POOLS
+        assert POOLS == len(row.waiters)
 
     def test_other_layout_is_refused(self, scoreboard: Scoreboard) -> None:
         """A table made by other code is not attached to."""
@@ -80,7 +80,7 @@ class TestSharing:
 class TestRows:
     def test_workers_are_listed(self, scoreboard: Scoreboard) -> None:
         """Rows in use are the workers', not the control process'."""
-        assert scoreboard.rows_in_use() == [1, 2]
+        assert [1, 2] == scoreboard.rows_in_use()
 
     def test_list_follows_changes_of_another_process(self, scoreboard: Scoreboard) -> None:
         """Who attached sees a row come and go, though it keeps the list."""
@@ -90,7 +90,7 @@ class TestRows:
         scoreboard.free(1)
         scoreboard.occupy(7, Role.WORKER, 2, 103)
 
-        assert (before, other.rows_in_use()) == ([1, 2], [2, 7])
+        assert ([1, 2], [2, 7]) == (before, other.rows_in_use())
 
     def test_occupying_begins_from_zero(self, scoreboard: Scoreboard) -> None:
         """Whatever a dead process left is gone when its row is given to the next."""
@@ -99,14 +99,14 @@ class TestRows:
 
         scoreboard.occupy(1, Role.WORKER, 4, 105)
 
-        assert (row.in_flight[9], row.latency[9], row.waiters[3], row.heartbeat, row.accepting) == (
+        assert (
             0,
             0,
             0,
             0,
             0,
-        )
-        assert (row.generation, row.incarnation, row.role, row.pid) == (4, 105, Role.WORKER, 0)
+        ) == (row.in_flight[9], row.latency[9], row.waiters[3], row.heartbeat, row.accepting)
+        assert (4, 105, Role.WORKER, 0) == (row.generation, row.incarnation, row.role, row.pid)
 
     def test_freed_row_counts_no_more(self, scoreboard: Scoreboard) -> None:
         """The exchanges of a dead worker leave the sums when its row is freed."""
@@ -115,14 +115,14 @@ class TestRows:
 
         scoreboard.free(1)
 
-        assert scoreboard.in_flight(4) == 2
+        assert 2 == scoreboard.in_flight(4)
 
     def test_repr_tells_who_lives_there(self, scoreboard: Scoreboard) -> None:
         """A row and the table explain themselves."""
         scoreboard.row(1).pid = 77
 
-        assert repr(scoreboard.row(1)) == "<Row 1: worker 77, generation 1, accepting 0>"
-        assert repr(scoreboard) == "<Scoreboard: workers in rows [1, 2]>"
+        assert "<Row 1: worker 77, generation 1, accepting 0>" == repr(scoreboard.row(1))
+        assert "<Scoreboard: workers in rows [1, 2]>" == repr(scoreboard)
 
 
 class TestSums:
@@ -132,7 +132,7 @@ class TestSums:
             for column, value in enumerate(values):
                 scoreboard.row(row).in_flight[column] = value
 
-        assert scoreboard.totals("in_flight", 4) == [11, 2, 8, 0]
+        assert [11, 2, 8, 0] == scoreboard.totals("in_flight", 4)
 
     @pytest.mark.parametrize(("freed", "expected"), [((2,), [1, 2]), ((1, 2), [0, 0])])
     def test_totals_of_one_worker_and_of_none(
@@ -143,7 +143,7 @@ class TestSums:
         for row in freed:
             scoreboard.free(row)
 
-        assert scoreboard.totals("connections", 2) == expected
+        assert expected == scoreboard.totals("connections", 2)
 
     @pytest.mark.parametrize("array", ["in_flight", "connections"])
     def test_column_is_zero_only_when_nobody_counts_in_it(self, scoreboard: Scoreboard, array: str) -> None:
@@ -151,12 +151,12 @@ class TestSums:
         before = scoreboard.column_is_zero(6)
         getattr(scoreboard.row(2), array)[6] = 1
 
-        assert (before, scoreboard.column_is_zero(6), scoreboard.column_is_zero(5)) == (True, False, True)
+        assert (True, False, True) == (before, scoreboard.column_is_zero(6), scoreboard.column_is_zero(5))
 
     def test_head_is_apart_from_rows(self, scoreboard: Scoreboard) -> None:
         """What the supervisor says of the whole gateway stands in the head."""
         scoreboard.draining = 1
         scoreboard.worker_restarts += 2
 
-        assert (scoreboard.draining, scoreboard.worker_restarts, scoreboard.control_restarts) == (1, 2, 0)
-        assert scoreboard.totals("in_flight", 1) == [0]
+        assert (1, 2, 0) == (scoreboard.draining, scoreboard.worker_restarts, scoreboard.control_restarts)
+        assert [0] == scoreboard.totals("in_flight", 1)

@@ -17,8 +17,8 @@ def test_stored_is_what_is_loaded(tmp_path: Path) -> None:
     store_snapshot(tmp_path / "snapshot.bin", Snapshot(3, {}, ()))
     store_snapshot(tmp_path / "snapshot.bin", SNAPSHOT)
 
-    assert load_snapshot(tmp_path / "snapshot.bin") == SNAPSHOT
-    assert [entry.name for entry in tmp_path.iterdir()] == ["snapshot.bin"]
+    assert SNAPSHOT == load_snapshot(tmp_path / "snapshot.bin")
+    assert ["snapshot.bin"] == [entry.name for entry in tmp_path.iterdir()]
 
 
 def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
 
     store_snapshot(tmp_path / "snapshot.bin", SNAPSHOT)
 
-    assert stat.S_IMODE((tmp_path / "snapshot.bin").stat().st_mode) == 0o600
+    assert 0o600 == stat.S_IMODE((tmp_path / "snapshot.bin").stat().st_mode)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xc1garbage", b"\x81\xa4type\xa5other"])

@@ -22,7 +22,7 @@ def test_missing_directory_is_made(tmp_path: Path) -> None:
 
     StateDirectory.open(path).close()
 
-    assert mode(path) == 0o700
+    assert 0o700 == mode(path)
 
 
 def test_empty_directory_is_made_private(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_empty_directory_is_made_private(tmp_path: Path) -> None:
 
     StateDirectory.open(path).close()
 
-    assert mode(path) == 0o700
+    assert 0o700 == mode(path)
 
 
 def test_own_directory_is_made_private_again(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_own_directory_is_made_private_again(tmp_path: Path) -> None:
 
     StateDirectory.open(tmp_path / "state").close()
 
-    assert mode(tmp_path / "state") == 0o700
+    assert 0o700 == mode(tmp_path / "state")
 
 
 def test_foreign_directory_is_left_alone(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_foreign_directory_is_left_alone(tmp_path: Path) -> None:
 
     with pytest.raises(CommandError, match="mode 0755 lets others in"):
         StateDirectory.open(path)
-    assert mode(path) == 0o755
+    assert 0o755 == mode(path)
 
 
 def test_second_gateway_is_refused(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_snapshot_of_an_earlier_run_is_put_aside(tmp_path: Path) -> None:
     StateDirectory.open(tmp_path / "state").close()
 
     assert not (tmp_path / "state" / "snapshot.bin").exists()
-    assert (tmp_path / "state" / "snapshot.previous.bin").read_bytes() == b"old"
+    assert b"old" == (tmp_path / "state" / "snapshot.previous.bin").read_bytes()
 
 
 def test_listeners_are_told_while_it_runs(tmp_path: Path) -> None:
@@ -95,5 +95,5 @@ def test_listeners_are_told_while_it_runs(tmp_path: Path) -> None:
     told = json.loads((tmp_path / "state" / "listeners.json").read_text())
     state.close()
 
-    assert told == {"admin": "127.0.0.1:9901"}
+    assert {"admin": "127.0.0.1:9901"} == told
     assert not (tmp_path / "state" / "listeners.json").exists()

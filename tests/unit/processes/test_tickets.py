@@ -18,7 +18,7 @@ def test_numbers_follow_each_other() -> None:
     """One process draws 1, 2, 3; each pool has its own numbers."""
     tickets = Tickets.create(pools=2)
 
-    assert [tickets.take(0), tickets.take(0), tickets.take(1), tickets.take(0)] == [1, 2, 1, 3]
+    assert [1, 2, 1, 3] == [tickets.take(0), tickets.take(0), tickets.take(1), tickets.take(0)]
     tickets.close()
 
 
