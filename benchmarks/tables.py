@@ -44,17 +44,19 @@ def main_table(rows: list[Row]) -> str:
 
 def readme(results: Results) -> str:
     """Return the short table: CPU per request, and its ratio to that of nginx."""
+    noise = _noise(results.rows)
     proxies = [name for name in ORDER if name != AGAIN]
     lines = [f"| CPU per request | {' | '.join(proxies)} |", "|---|" + "--:|" * len(proxies)]
     lines += [
-        f"| {row.title} | {' | '.join(_short_cell(row, target) for target in proxies)} |"
+        f"| {row.title} | {' | '.join(_short_cell(row, target, noise) for target in proxies)} |"
         for row in results.rows
     ]
     machine, versions = results.machine, results.versions
     about = (
         f"{results.date}, {machine['processor']}, {machine['cores']} cores shared with load generator and "
         f"backend; nginx {versions['nginx']}, HAProxy {versions['haproxy']}, aiohttp {versions['aiohttp']}; "
-        "in brackets the median ratio to nginx, round by round. "
+        "in brackets the median ratio to nginx, round by round, "
+        "where it stands out from the noise. "
         "All of it, with spreads: [benchmarks/results/latest.md](benchmarks/results/latest.md)."
     )
     lines += ["", about]
@@ -131,13 +133,17 @@ def _missing_line(row: Row, target: str) -> str:
     return f"| {row.title} | {target} | {row.missing[target]} | | | | | |"
 
 
-def _short_cell(row: Row, target: str) -> str:
+def _short_cell(row: Row, target: str, noise: Ratio | None) -> str:
     summary = row.summary(target, "cpu_per_request")
     if summary is None:
         return row.missing.get(target, "")
     ratio = row.ratio(target, BASELINE)
-    beside = f" ({ratio.median:.2f}×)" if ratio and target != BASELINE else ""
-    return f"{_number(summary.median * 1e6)} µs{beside}"
+    value = f"{_number(summary.median * 1e6)} µs"
+    if ratio is None or target == BASELINE:
+        return value
+    if judge(ratio, noise) is Verdict.NOT_DISTINGUISHABLE:
+        return f"{value} (not distinguishable)"
+    return f"{value} ({ratio.median:.2f}×)"
 
 
 def _line(row: Row, target: str, noise: Ratio | None) -> str:
@@ -173,7 +179,13 @@ def _budget_line(budget: Budget, results: Results) -> str:
     if ratio is None:
         return f"{limits}| not measured | |"
     measured = f"{ratio.median:.3g}× ({ratio.low:.3g}–{ratio.high:.3g})"
-    return f"{limits}| {measured} | {'met' if ratio.median <= budget.limit else '**missed**'} |"
+    return f"{limits}| {measured} | {_kept(ratio, budget.limit)} |"
+
+
+def _kept(ratio: Ratio, limit: float) -> str:
+    word = "met" if ratio.median <= limit else "**missed**"
+    is_sure = ratio.high <= limit or ratio.low > limit
+    return word if is_sure else f"{word} by the median, the interval goes beyond"
 
 
 def _number(value: float | None) -> str:

@@ -75,6 +75,11 @@ def test_short_table_has_a_column_per_proxy() -> None:
     assert "| GET | 15 µs (1.50×) | 10 µs | haproxy is not installed |  |" in text
 
 
+def test_short_table_claims_nothing_that_noise_explains() -> None:
+    """What five pairs cannot tell apart has no ratio in README either."""
+    assert "| GET | 10.3 µs (not distinguishable) |" in tables.readme(_results(gateway=10.3e-6, rounds=5))
+
+
 def test_results_survive_their_file(tmp_path: Path) -> None:
     """What was saved is read back; the page can be made of it again."""
     found = _results()
@@ -83,3 +88,11 @@ def test_results_survive_their_file(tmp_path: Path) -> None:
 
     assert again == found
     assert tables.page(again) == tables.page(found)
+
+
+def test_budget_inside_the_interval_is_kept_by_the_median_only() -> None:
+    """A ratio whose interval reaches over the budget does not simply read as met."""
+    found = _results()
+    found.rows[0].samples["gateway"] = [_sample((15.5 + number % 5) * 1e-6) for number in range(15)]
+
+    assert "met by the median, the interval goes beyond" in tables.budget_table(found)
