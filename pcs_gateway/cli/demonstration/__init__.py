@@ -1,0 +1,1 @@
+"""What `pcs-gateway demo` is made of: ports, configuration, processes, traffic, and what it says."""
