@@ -1,0 +1,276 @@
+"""
+A gateway's data plane inside the test's own loop: the real protocols on real sockets, no processes.
+
+It is made of the parts a worker is made of; the test plays the control process. On leaving, it asserts that
+nothing is left behind: no lease, no waiter, no connection, no task, and no error in a callback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from random import Random
+from types import TracebackType
+from typing import Any, Self
+
+from pcs_gateway.backends.backend import Backend, Health, HealthStatus
+from pcs_gateway.backends.pool import PoolSnapshot
+from pcs_gateway.clock import SystemClock
+from pcs_gateway.config.model import GatewayConfig
+from pcs_gateway.processes.columns import Columns
+from pcs_gateway.processes.messages import EvidenceEntry
+from pcs_gateway.processes.scoreboard import Role, Scoreboard
+from pcs_gateway.processes.tickets import Tickets
+from pcs_gateway.proxy.accepting import Acceptor
+from pcs_gateway.proxy.data_plane import DataPlane
+from pcs_gateway.telemetry.delta import Delta
+from pcs_gateway.telemetry.record import ExchangeRecord
+from pcs_gateway.telemetry.recorder import Recorder
+from tests.fakes.raw_client import RawClient
+from tests.fakes.waiting import until
+
+SWEEP_SECONDS = 0.1
+WORKER_ROW = 1
+
+
+class RecordingRecorder(Recorder):
+    """Keeps the records too, as values of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[ExchangeRecord] = []
+
+    def record(self, record: ExchangeRecord) -> None:
+        super().record(record)
+        kept = ExchangeRecord()
+        for name in _RECORDED:
+            setattr(kept, name, getattr(record, name))
+        self.records.append(kept)
+
+
+_RECORDED = tuple(ExchangeRecord.__slots__)
+
+
+def one_pool(*urls: str, pool: Mapping[str, Any] | None = None, **sections: Any) -> dict[str, Any]:
+    """Give a configuration with the pool `pcs`, its backends named b0, b1 and so on."""
+    backends = [{"url": url, "name": f"b{number}"} for number, url in enumerate(urls)]
+    return {"pools": {"pcs": {"backends": backends, **(pool or {})}}, **sections}
+
+
+class Gateway:
+    """
+    One worker's data plane, used as `async with Gateway(config) as gateway:`.
+
+    Args:
+        configuration: As in a file.
+        patience: Seconds that what is going on gets to end when the context is left.
+
+    Attributes:
+        port: Where it listens on 127.0.0.1.
+        plane: The data plane.
+        recorder: What it records into; `records` are all exchanges that are over and settled.
+        evidence: What it reported to the control process.
+        unready: Names of backends that are published as not ready; call `publish` after a change.
+        errors: What the loop's exception handler was told.
+    """
+
+    def __init__(self, configuration: Mapping[str, Any], patience: float = 5.0) -> None:
+        self._patience = patience
+        self._configuration = GatewayConfig.model_validate(configuration)
+        self.recorder = RecordingRecorder()
+        self.evidence: list[EvidenceEntry] = []
+        self.unready: set[str] = set()
+        self.errors: list[dict[str, Any]] = []
+        self.columns = Columns()
+        self.version = 0
+        self.port = 0
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    async def __aenter__(self) -> Self:
+        self._loop = loop = asyncio.get_running_loop()
+        self._scoreboard = Scoreboard.create()
+        self._tickets = Tickets.create()
+        self.row = self._scoreboard.occupy(WORKER_ROW, Role.WORKER, 1, 1)
+        clock = SystemClock()
+        self.plane = DataPlane(
+            loop,
+            clock,
+            Random(1),
+            os.urandom,
+            self._scoreboard,
+            self.row,
+            self._tickets,
+            self.recorder,
+            self.evidence.append,
+        )
+        loop.set_exception_handler(lambda _, context: self.errors.append(context))
+        loop.set_task_factory(self._make_task)
+        self.reload()
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.port = listener.getsockname()[1]
+        self.acceptor = Acceptor(
+            loop,
+            self.plane,
+            self._scoreboard,
+            self.row,
+            [listener],
+            lambda error: self.errors.append({"exception": error}),
+        )
+        self.acceptor.start()
+        self._sweep()
+        return self
+
+    def _make_task(
+        self, loop: asyncio.AbstractEventLoop, coroutine: Any, /, **options: Any
+    ) -> asyncio.Task[Any]:
+        task = asyncio.Task(coroutine, loop=loop, **options)
+        if "pcs_gateway" in coroutine.cr_code.co_filename:
+            self._tasks.append(task)
+        return task
+
+    def _sweep(self) -> None:
+        self.plane.sweep()
+        self._sweeping = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def client(self) -> RawClient:
+        """A client of this gateway."""
+        return RawClient(self.port)
+
+    # the control process
+
+    def reload(self, configuration: Mapping[str, Any] | None = None) -> None:
+        """Apply a configuration, as a worker does with a snapshot."""
+        if configuration is not None:
+            self._configuration = GatewayConfig.model_validate(configuration)
+        config = self._configuration
+        self.version += 1
+        urls = [(name, backend.url) for name, pool in config.pools.items() for backend in pool.backends]
+        self.columns = self.columns.allot(urls, self.version)
+        self.plane.replace_pools(self.snapshots(), config.pools)
+        self.plane.configure(config.routes, config.limits, config.timeouts, config.forwarding)
+        self.row.snapshot_version = self.version
+
+    def publish(self) -> None:
+        """Publish changed readiness, as a pool update."""
+        for snapshot in self.snapshots():
+            self.plane.replace_pool(snapshot)
+
+    def reclaim(self) -> None:
+        """Free the columns that nobody counts in any more."""
+        self.columns = self.columns.reclaim(self._scoreboard.column_is_zero, self.row.snapshot_version)
+
+    def snapshots(self) -> Sequence[PoolSnapshot]:
+        """Give the pools as the control process would publish them: all ready but `unready`."""
+        return [
+            PoolSnapshot(name, slot, tuple(self._backend(name, backend) for backend in pool.backends))
+            for slot, (name, pool) in enumerate(self._configuration.pools.items())
+        ]
+
+    def _backend(self, pool: str, config: Any) -> Backend:
+        host, _, port = config.url.partition("://")[2].rpartition(":")
+        column = self.columns.column(pool, config.url)
+        ready = config.name not in self.unready
+        return Backend(
+            pool,
+            config.name,
+            config.url,
+            "http",
+            host,
+            int(port),
+            ("127.0.0.1",),
+            config.weight,
+            column.index,
+            column.generation,
+            health=Health(HealthStatus.HEALTHY, 1.0, "200 in 1 ms")
+            if ready
+            else Health(HealthStatus.UNHEALTHY, 1.0, "connection refused"),
+            ready=ready,
+            reason="" if ready else "unhealthy",
+        )
+
+    # what it shows
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts in flight, on all backends."""
+        return sum(self.row.in_flight[: self.columns.width])
+
+    @property
+    def upstream_connections(self) -> int:
+        """Connections to backends, idle ones included."""
+        return sum(self.row.connections[: self.columns.width])
+
+    @property
+    def waiting(self) -> int:
+        """Exchanges that wait for a lease."""
+        return sum(self.row.waiters)
+
+    @property
+    def records(self) -> list[ExchangeRecord]:
+        """What was recorded so far."""
+        self.plane.settle()
+        return self.recorder.records
+
+    async def record(self, number: int = 0) -> ExchangeRecord:
+        """Wait for a record."""
+        await until(lambda: len(self.records) > number)
+        return self.records[number]
+
+    @property
+    def delta(self) -> Delta:
+        """What was counted since it was last asked for."""
+        self.plane.settle()
+        return self.recorder.take_delta()
+
+    # the end
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                await self._assert_nothing_is_left()
+        finally:
+            self._sweeping.cancel()
+            self.acceptor.close()
+            self.plane.cut_all()
+            self.plane.replace_pools((), {})
+            await asyncio.sleep(0)
+            self._loop.set_exception_handler(None)
+            self._loop.set_task_factory(None)
+            self._tickets.close()
+            self._scoreboard.close()
+
+    async def _assert_nothing_is_left(self) -> None:
+        self.acceptor.close()
+        try:
+            await until(self.is_quiet, self._patience)
+            self.plane.replace_pools((), {})
+            await until(lambda: not self.upstream_connections, self._patience)
+        except TimeoutError:
+            pass
+        done = [task for task in self._tasks if task.done() and not task.cancelled()]
+        left = {
+            "errors": self.errors,
+            "tasks": [task for task in self._tasks if not task.done()],
+            "errors of tasks": [task.exception() for task in done if task.exception()],
+            "connections of clients": len(self.plane.connections) or self.row.client_connections,
+            "abandoned exchanges": len(self.plane.abandoned),
+            "leases": sum(map(abs, self.row.in_flight)),
+            "waiters": sum(map(abs, self.row.waiters)),
+            "connections to backends": sum(map(abs, self.row.connections)),
+        }
+        left = {name: what for name, what in left.items() if what}
+        assert not left, f"left behind: {left}"
+
+    def is_quiet(self) -> bool:
+        """Nothing is going on: no client, no exchange, nothing in flight."""
+        return (
+            self.plane.is_empty()
+            and not self.in_flight
+            and not self.waiting
+            and not self.acceptor.under_way
+            and not any(pool.connecting for pool in self.plane.pools.values())
+        )
