@@ -186,4 +186,4 @@ class Reloader:
         log = _log.error if report.problems else _log.info
         log(f"configuration_{report.result}", why=why, **facts)
         for line in report.needs_restart:
-            _log.warning("needs_restart", key=line)
+            _log.warning("needs_restart", what=line)
