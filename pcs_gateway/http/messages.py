@@ -41,8 +41,10 @@ def read_request_line(data: bytes, end: int) -> RequestLine:
 
 
 def _diagnose_request_line(line: bytes) -> Refusal:
+    if b"\r" in line or b"\n" in line:
+        return Refusal.BARE_LINE_END
     loose = _LOOSE_REQUEST_LINE.fullmatch(line)
-    if loose is None or b"\r" in line or b"\n" in line:
+    if loose is None:
         return Refusal.MALFORMED_REQUEST_LINE
     if loose[3] not in (b"HTTP/1.1", b"HTTP/1.0"):
         return Refusal.UNSUPPORTED_VERSION

@@ -51,12 +51,12 @@ def read_target(method: bytes, target: bytes) -> Target:
     Raises:
         RequestRefused: It has none of the forms that this method allows, or a malformed escape.
     """
+    if method == b"CONNECT":
+        raise RequestRefused(Refusal.CONNECT_REFUSED)
     if target[0] == 0x2F:
         return _read_origin_form(target, b"")
     if target == b"*" and method == b"OPTIONS":
         return Target(b"*", b"", b"*", b"", is_ambiguous=False)
-    if method == b"CONNECT":
-        raise RequestRefused(Refusal.CONNECT_REFUSED)
     match = _ABSOLUTE.fullmatch(target)
     if match is None or not is_valid_host(match[2]):
         raise RequestRefused(Refusal.FRAGMENT_IN_TARGET if b"#" in target else Refusal.MALFORMED_TARGET)
