@@ -1,9 +1,9 @@
 """
 The field section of a request, read once.
 
-A client on a kept-alive connection sends the same field section again and again, but for the identity of each
-request. So what follows from a section without its identity is computed once per distinct section and kept,
-bounded, in a `Memo`.
+A client on a kept-alive connection often sends the same field section again and again, so what follows from a
+section alone is kept, bounded, in a `Memo`. A client that numbers its requests never repeats one: reading a
+section anew must be cheap too, which is why only the fields that matter here are looked at one by one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from pcs_gateway.http.fields import (
     is_valid_host,
     list_tokens,
 )
-from pcs_gateway.http.identity import Identity, IdentityReader
 from pcs_gateway.http.memo import Memo
 from pcs_gateway.http.refusals import Refusal, RequestRefused
 
@@ -28,6 +27,10 @@ MEMO_SECTION_BYTES = 4096
 KNOWN_SPELLINGS = 4096
 
 _DIGITS = re.compile(rb"[0-9]{1,19}")
+_SOUND_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+_SOUND_TRACEPARENT = re.compile(
+    rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
+)
 _LINE_FEED = 10
 
 # Kinds of fields that the gateway has to look at; plain integers, since this is asked for every field.
@@ -37,9 +40,10 @@ _CONNECTION = 3
 _CONTENT_LENGTH = 4
 _TRANSFER_ENCODING = 5
 _UPGRADE = 6
-_IDENTITY = 7
-_FORWARDING = 8
-_EXPECT = 9
+_REQUEST_ID = 7
+_TRACE = 8
+_FORWARDING = 9
+_EXPECT = 10
 
 _KINDS: dict[bytes, int] = {
     **dict.fromkeys(HOP_BY_HOP, _HOP_BY_HOP),
@@ -48,7 +52,7 @@ _KINDS: dict[bytes, int] = {
     b"content-length": _CONTENT_LENGTH,
     b"transfer-encoding": _TRANSFER_ENCODING,
     b"upgrade": _UPGRADE,
-    b"traceparent": _IDENTITY,
+    b"traceparent": _TRACE,
     b"x-forwarded-for": _FORWARDING,
     b"x-forwarded-proto": _FORWARDING,
     b"x-forwarded-host": _FORWARDING,
@@ -56,6 +60,9 @@ _KINDS: dict[bytes, int] = {
     b"via": _FORWARDING,
     b"expect": _EXPECT,
 }
+
+
+_SpecialField = tuple[int, bytes, bytes]
 
 
 class Spellings(dict[bytes, int]):
@@ -69,7 +76,7 @@ class Spellings(dict[bytes, int]):
 
     def __missing__(self, name: bytes) -> int:
         lowered = name.lower()
-        kind = _IDENTITY if lowered == self._request_id_name else _KINDS.get(lowered, 0)
+        kind = _REQUEST_ID if lowered == self._request_id_name else _KINDS.get(lowered, 0)
         if len(self) < KNOWN_SPELLINGS:
             self[name] = kind
         return kind
@@ -87,59 +94,58 @@ class RequestFields:
         host: The value of Host; empty when there is none.
         is_plain: In HTTP/1.1 nothing about it needs care: a Host, no body, no upgrade, no expectation.
         has_forwarding: It has a field about proxies or clients before this one.
+        has_identity: The client brought a request id or a trace context that is kept.
+        request_id: The client's request id when it is one printable word of at most 128 characters.
+        traceparent: The client's trace context when it is valid.
         upgrade: The protocol asked for, lower-cased; empty when none was asked for validly.
     """
 
     __slots__ = (
-        "_connection",
-        "_dropped",
-        "_expect",
-        "_hosts",
-        "_is_complete",
-        "_length",
-        "_spellings",
-        "_transfer_encoding",
         "content_length",
         "end_to_end",
         "expects_continue",
         "framing",
         "has_close",
         "has_forwarding",
+        "has_identity",
         "has_keep_alive",
         "host",
         "is_plain",
         "refusal_1_0",
         "refusal_1_1",
+        "request_id",
         "section",
+        "traceparent",
         "upgrade",
     )
 
-    def __init__(self, section: bytes, spellings: Spellings, most_fields: int) -> None:
+    def __init__(self, section: bytes, spellings: Spellings) -> None:
         """
         Read a field section.
 
         Raises:
             RequestRefused: It must not be forwarded; the reason says why.
         """
-        if section.count(b"\n") > most_fields:
-            raise RequestRefused(Refusal.TOO_MANY_FIELDS)
         self.section = section
-        self._spellings = spellings
-        self._dropped: list[tuple[bytes, bytes]] = []
-        self._hosts = 0
-        self._is_complete = self.has_forwarding = False
-        self._length: bytes | None = None
-        self._transfer_encoding: bytes | None = None
-        self._connection = self._expect = self.host = self.upgrade = b""
+        special = _Special(spellings)
         try:
-            httptools.HttpRequestParser(self).feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % section)
+            httptools.HttpRequestParser(special).feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % section)
         except httptools.HttpParserUpgrade:
             pass
         except httptools.HttpParserError as error:
             raise RequestRefused(diagnose(section)) from error
-        if not self._is_complete:
+        if not special.is_complete:
             raise RequestRefused(diagnose(section))
-        self._conclude()
+        self.has_forwarding = self.has_close = self.has_keep_alive = self.expects_continue = False
+        self.content_length: int | None = None
+        self.refusal_1_1: Refusal | None = None
+        self.refusal_1_0: Refusal | None = None
+        self.framing = self.host = self.upgrade = self.request_id = self.traceparent = b""
+        tokens = self._conclude(special.fields)
+        if tokens <= _USUAL_TOKENS:
+            self.end_to_end = _cut(section, special.fields) or _without_names(section, special.fields, tokens)
+        else:
+            self.end_to_end = _without_names(section, special.fields, tokens)
 
     @property
     def values(self) -> dict[bytes, bytes]:
@@ -151,123 +157,139 @@ class RequestFields:
             values[key] = values[key] + b", " + text if key in values else text
         return values
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take llhttp's callback for one field."""
-        kind = self._spellings[name]
-        if kind:
-            self._take(kind, name, value)
-
-    def on_headers_complete(self) -> None:
-        """Take llhttp's callback for the end of the section."""
-        self._is_complete = True
-
-    def _take(self, kind: int, name: bytes, raw: bytes) -> None:
-        value = raw.rstrip(b" \t")
-        if kind == _EXPECT:
-            self._expect = value.lower()
-            return
-        self._dropped.append((name, raw))
-        if kind == _HOST:
-            self._hosts += 1
-            self.host = value
-        elif kind == _CONNECTION:
-            self._connection = self._connection + b"," + value if self._connection else value
-        elif kind == _CONTENT_LENGTH:
-            self._length = value
-        elif kind == _TRANSFER_ENCODING:
-            before = self._transfer_encoding
-            self._transfer_encoding = value if before is None else before + b", " + value
-        elif kind == _UPGRADE:
-            self.upgrade = self.upgrade + b"," + value if self.upgrade else value
-        elif kind == _FORWARDING:
-            self.has_forwarding = True
-
-    def _conclude(self) -> None:
-        tokens: list[bytes] = list_tokens(self._connection) if self._connection else []
+    def _conclude(self, special: list[_SpecialField]) -> frozenset[bytes]:
+        """Judge the fields that matter; give the tokens of Connection."""
+        said: dict[int, bytes] = {}
+        for kind, _, raw in special:
+            value = raw.rstrip(b" \t")
+            said[kind] = said[kind] + b", " + value if kind in said else value
+        self._judge_host(said, [kind for kind, _, _ in special].count(_HOST))
+        tokens = _connection_tokens[said[_CONNECTION]] if _CONNECTION in said else _NO_TOKENS
         self.has_close = b"close" in tokens
         self.has_keep_alive = b"keep-alive" in tokens
-        if self.upgrade:
-            upgrade = self.upgrade.lower()
-            self.upgrade = upgrade if b"upgrade" in tokens and b"," not in upgrade else b""
-        self._judge_framing()
-        self._judge_host()
-        if self._expect and self._expect != b"100-continue":
-            raise RequestRefused(Refusal.UNKNOWN_EXPECTATION)
-        self.expects_continue = bool(self._expect)
-        self.is_plain = not (self.framing or self.upgrade or self.refusal_1_1 or self._expect)
-        self.end_to_end = self._without_dropped(tokens)
+        self.has_forwarding = _FORWARDING in said
+        is_unusual = False
+        if _REQUEST_ID in said and _SOUND_REQUEST_ID.fullmatch(said[_REQUEST_ID]):
+            self.request_id = said[_REQUEST_ID]
+        if _TRACE in said and _SOUND_TRACEPARENT.fullmatch(said[_TRACE]):
+            self.traceparent = said[_TRACE]
+        if _CONTENT_LENGTH in said or _TRANSFER_ENCODING in said:
+            self._judge_framing(said)
+        if _EXPECT in said or _UPGRADE in said:
+            is_unusual = True
+            self._judge_wishes(said, tokens)
+        self.has_identity = bool(self.request_id or self.traceparent)
+        self.is_plain = not (is_unusual or self.framing or self.refusal_1_1)
+        return tokens
 
-    def _judge_framing(self) -> None:
-        coding, length = self._transfer_encoding, self._length
-        self.content_length = None
-        self.framing = b""
+    def _judge_host(self, said: dict[int, bytes], count: int) -> None:
+        self.host = said.get(_HOST, b"")
+        if count != 1:
+            self.refusal_1_1 = Refusal.REPEATED_HOST if count else Refusal.MISSING_HOST
+            self.refusal_1_0 = Refusal.REPEATED_HOST if count else None
+        elif not is_valid_host(self.host):
+            self.refusal_1_1 = self.refusal_1_0 = Refusal.MALFORMED_HOST
+
+    def _judge_wishes(self, said: dict[int, bytes], tokens: frozenset[bytes]) -> None:
+        if _EXPECT in said:
+            self.expects_continue = said[_EXPECT].lower() == b"100-continue"
+            if not self.expects_continue:
+                raise RequestRefused(Refusal.UNKNOWN_EXPECTATION)
+        upgrade = said.get(_UPGRADE, b"").lower()
+        self.upgrade = upgrade if b"upgrade" in tokens and b"," not in upgrade else b""
+
+    def _judge_framing(self, said: dict[int, bytes]) -> None:
+        coding = said.get(_TRANSFER_ENCODING)
         if coding is not None:
             if coding.lower() != b"chunked":
                 raise RequestRefused(Refusal.UNSUPPORTED_TRANSFER_CODING)
             self.framing = b"Transfer-Encoding: chunked\r\n"
-        elif length is not None:
-            if not _DIGITS.fullmatch(length):
-                raise RequestRefused(Refusal.MALFORMED_CONTENT_LENGTH)
-            self.content_length = int(length)
-            self.framing = b"Content-Length: %d\r\n" % self.content_length
-
-    def _judge_host(self) -> None:
-        self.refusal_1_1 = self.refusal_1_0 = None
-        if self._hosts != 1:
-            self.refusal_1_1 = Refusal.REPEATED_HOST if self._hosts else Refusal.MISSING_HOST
-            self.refusal_1_0 = Refusal.REPEATED_HOST if self._hosts else None
-        elif not is_valid_host(self.host):
-            self.refusal_1_1 = self.refusal_1_0 = Refusal.MALFORMED_HOST
-        if self._transfer_encoding is not None:
             self.refusal_1_0 = Refusal.TRANSFER_CODING_IN_HTTP_1_0
-
-    def _without_dropped(self, tokens: list[bytes]) -> bytes:
-        section = self.section
-        if all(token in _USUAL_TOKENS for token in tokens):
-            for name, value in self._dropped:
-                line = b"%b: %b\r\n" % (name, value)
-                at = section.find(line)
-                if at > 0 and section[at - 1] != _LINE_FEED:
-                    at = section.find(b"\n" + line) + 1 or -1
-                if at < 0:
-                    return self._without_names(tokens)
-                section = section[:at] + section[at + len(line) :]
-            return section
-        return self._without_names(tokens)
-
-    def _without_names(self, tokens: list[bytes]) -> bytes:
-        """The careful way: for unusual spacing, and for fields that Connection names."""
-        names = {name.lower() for name, _ in self._dropped} | (set(tokens) - NEVER_NAMED_BY_CONNECTION)
-        lines = self.section.split(b"\r\n")
-        return b"\r\n".join([line for line in lines if line.partition(b":")[0].lower() not in names])
+            return
+        length = said[_CONTENT_LENGTH]
+        if not _DIGITS.fullmatch(length):
+            raise RequestRefused(Refusal.MALFORMED_CONTENT_LENGTH)
+        self.content_length = int(length)
+        self.framing = b"Content-Length: %d\r\n" % self.content_length
 
 
+class _Special:
+    """Receives llhttp's callbacks and keeps the fields that matter, in order."""
+
+    __slots__ = ("_spellings", "fields", "is_complete")
+
+    def __init__(self, spellings: Spellings) -> None:
+        self._spellings = spellings
+        self.fields: list[_SpecialField] = []
+        self.is_complete = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        kind = self._spellings[name]
+        if kind:
+            self.fields.append((kind, name, value))
+
+    def on_headers_complete(self) -> None:
+        self.is_complete = True
+
+
+def _cut(section: bytes, special: list[_SpecialField]) -> bytes | None:
+    """Cut the special fields but Expect out of a section; None when one is not written in the usual way."""
+    kept: list[bytes] = []
+    at = 0
+    for kind, name, value in special:
+        if kind == _EXPECT:
+            continue
+        line = b"%b: %b\r\n" % (name, value)
+        found = section.find(line, at)
+        if found < 0 or (found > at and section[found - 1] != _LINE_FEED):
+            return None
+        kept.append(section[at:found])
+        at = found + len(line)
+    kept.append(section[at:])
+    return b"".join(kept)
+
+
+def _without_names(section: bytes, special: list[_SpecialField], tokens: frozenset[bytes]) -> bytes:
+    """The careful way: for unusual spacing, and for fields that Connection names."""
+    names = {name.lower() for kind, name, _ in special if kind != _EXPECT}
+    names |= tokens - NEVER_NAMED_BY_CONNECTION
+    lines = section.split(b"\r\n")
+    return b"\r\n".join([line for line in lines if line.partition(b":")[0].lower() not in names])
+
+
+class _ConnectionTokens(dict[bytes, frozenset[bytes]]):
+    """Values of Connection already taken apart, bounded."""
+
+    def __missing__(self, value: bytes) -> frozenset[bytes]:
+        tokens = frozenset(list_tokens(value))
+        if len(self) < KNOWN_SPELLINGS and len(value) <= _SHORT:
+            self[value] = tokens
+        return tokens
+
+
+_SHORT = 128
+_NO_TOKENS: frozenset[bytes] = frozenset()
+_connection_tokens = _ConnectionTokens()
 _USUAL_TOKENS = frozenset((b"close", b"keep-alive", b"upgrade", b"te", b"http2-settings"))
 
 
 class RequestFieldsReader:
-    """Reads field sections for a gateway's settings, and remembers those that may come again."""
+    """Reads field sections for a gateway's settings, and remembers those that come again."""
 
-    __slots__ = ("_identities", "_most_fields", "known")
+    __slots__ = ("_most_fields", "_spellings", "known")
 
     def __init__(self, request_id_name: bytes, most_fields: int) -> None:
-        spellings = Spellings(request_id_name)
+        self._spellings = Spellings(request_id_name)
         self._most_fields = most_fields
-        self._identities = IdentityReader(request_id_name)
-        self.known: Memo[bytes, RequestFields] = Memo(
-            lambda section: RequestFields(section, spellings, most_fields),
-            limit=MEMO_SECTIONS,
-            is_worth_keeping=lambda section: len(section) <= MEMO_SECTION_BYTES,
-        )
+        self.known: Memo[bytes, RequestFields] = Memo(self.read, limit=MEMO_SECTIONS)
 
-    def read(self, section: bytes) -> tuple[RequestFields, Identity]:
+    def read(self, section: bytes) -> RequestFields:
         """
-        Read a section that is not known as it stands.
+        Read a section, whether or not it is known.
 
         Raises:
             RequestRefused: It must not be forwarded.
         """
         if section.count(b"\n") > self._most_fields:
             raise RequestRefused(Refusal.TOO_MANY_FIELDS)
-        stable, identity = self._identities.cut(section)
-        return self.known[stable], identity
+        return RequestFields(section, self._spellings)

@@ -25,6 +25,9 @@ PAUSE_SECONDS = 0.002
 FULL_PAUSE_SECONDS = 0.05
 """How long a worker without room or without descriptors waits before it looks again."""
 
+SILENT_SECONDS = 0.3
+"""Without a heartbeat for this long a worker accepts nothing, so nobody waits for it to take its share."""
+
 _OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 
@@ -85,14 +88,18 @@ class Acceptor:
         if self._held() >= self._plane.limits.connections:
             self._pause(FULL_PAUSE_SECONDS)
             return
-        workers = [self._scoreboard.row(index) for index in self._scoreboard.rows_in_use()]
-        counts = [row.client_connections for row in workers if row.accepting]
-        if holds_more_than_its_share(self._held(), counts):
+        if holds_more_than_its_share(self._held(), self._counts()):
             self._pause(PAUSE_SECONDS)
             return
         for _ in range(ACCEPTS_PER_WAKE_UP):
             if not self._accept_one(listener):
                 return
+
+    def _counts(self) -> list[int]:
+        """The connections of each worker that accepts now; one that hangs, or was stopped, does not."""
+        workers = [self._scoreboard.row(index) for index in self._scoreboard.rows_in_use()]
+        latest = self._plane.monotonic() - SILENT_SECONDS
+        return [row.client_connections for row in workers if row.accepting and row.heartbeat > latest]
 
     def _held(self) -> int:
         return len(self._plane.connections) + len(self.under_way)

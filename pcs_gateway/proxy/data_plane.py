@@ -125,8 +125,7 @@ class DataPlane:
         self.request_id_name = name.lower()
         self.request_id_start = name + b": "
         self.is_request_id_usual = name == b"X-Request-ID"
-        self.sections = RequestFieldsReader(self.request_id_name, limits.headers)
-        self.known_sections = self.sections.known
+        self.known_sections = RequestFieldsReader(self.request_id_name, limits.headers).known
         self.router = Router(
             Route(route, self.pools[route.pool] if route.pool else None, limits, timeouts) for route in routes
         )

@@ -12,7 +12,6 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from pcs_gateway.http.forwarding import Client
-from pcs_gateway.http.identity import NO_IDENTITY
 from pcs_gateway.http.messages import judge_incomplete_head, read_request_line
 from pcs_gateway.http.refusals import Refusal, RequestRefused
 from pcs_gateway.proxy.answers import problem
@@ -190,15 +189,11 @@ class DownstreamConnection(asyncio.Protocol):
             if end > plane.header_bytes:
                 raise RequestRefused(self._too_large(line_end))
             method, target, is_1_1 = read_request_line(data, line_end)
-            section = data[line_end + 2 : end + 2]
-            fields = plane.known_sections.get(section)
-            identity = NO_IDENTITY
-            if fields is None:
-                fields, identity = plane.sections.read(section)
+            fields = plane.known_sections[data[line_end + 2 : end + 2]]
         except RequestRefused as error:
             self._refuse(error.refusal, data[:line_end], now)
             return b""
-        exchange = self.exchange = Exchange(self, plane, method, target, fields, identity, now, is_1_1)
+        exchange = self.exchange = Exchange(self, plane, method, target, fields, now, is_1_1)
         rest = data[end + 4 :]
         if rest or self._pipelined:
             self._count_pipelined(exchange, rest)

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pcs_gateway.errors import NoHealthyInstances
-from pcs_gateway.http.identity import Identity
 from pcs_gateway.http.refusals import Refusal, RequestRefused
 from pcs_gateway.http.request_fields import RequestFields
 from pcs_gateway.proxy.answers import Answer, fixed, problem
@@ -70,7 +69,6 @@ class Exchange(ExchangeRecord):
         "deadline",
         "ended",
         "fields",
-        "identity",
         "is_1_1",
         "is_active",
         "is_paused",
@@ -101,7 +99,6 @@ class Exchange(ExchangeRecord):
         method: bytes,
         target: bytes,
         fields: RequestFields,
-        identity: Identity,
         received: float,
         is_1_1: bool,  # noqa: FBT001 - positional for speed
     ) -> None:
@@ -110,7 +107,6 @@ class Exchange(ExchangeRecord):
         self.method = method
         self.target = target
         self.fields = fields
-        self.identity = identity
         self.received = self.total_from = received
         self.is_1_1 = is_1_1
         self.keep_alive = not fields.has_close if is_1_1 else fields.has_keep_alive
@@ -450,7 +446,7 @@ class Exchange(ExchangeRecord):
     def ensure_request_id(self) -> None:
         """Keep the client's request id, or make one."""
         if not self.request_id:
-            self.request_id = self.identity.request_id or self.plane.identities.draw()[:32]
+            self.request_id = self.fields.request_id or self.plane.identities.draw()[:32]
 
     def _answer(self, answer: Answer) -> None:
         self.drop_upstream()

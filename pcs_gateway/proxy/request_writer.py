@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pcs_gateway.http.identity import NO_IDENTITY
-
 if TYPE_CHECKING:
     from pcs_gateway.proxy.downstream import DownstreamConnection
     from pcs_gateway.proxy.exchange import Exchange
@@ -29,7 +27,7 @@ def request_head(exchange: Exchange, member: UpstreamMember) -> bytes:
         written = _write_fields(exchange, connection, member)
     if fields.upgrade or not route.is_plain:
         written = _write_unusual(exchange, member) + written
-    if exchange.identity is not NO_IDENTITY or exchange.request_id:
+    if fields.has_identity or exchange.request_id:
         return _with_identity(exchange, written)
     drawn = exchange.plane.identities.draw()
     exchange.request_id = trace = drawn[:32]
@@ -45,18 +43,15 @@ def request_head(exchange: Exchange, member: UpstreamMember) -> bytes:
 
 def _with_identity(exchange: Exchange, written: bytes) -> bytes:
     """The head of a request that has an identity already: the client's, or that of an attempt before."""
-    identity = exchange.identity
-    traceparent = identity.traceparent
-    if not traceparent or not identity.request_id:
+    fields = exchange.fields
+    exchange.ensure_request_id()
+    traceparent = fields.traceparent
+    if not traceparent:
         drawn = exchange.plane.identities.draw()
-        traceparent = traceparent or b"00-%b-%b-01" % (drawn[:32], drawn[32:])
-        exchange.request_id = exchange.request_id or identity.request_id or drawn[:32]
-    else:
-        exchange.request_id = identity.request_id
-    return b"%b%b%b%b%b\r\ntraceparent: %b\r\n\r\n" % (
+        traceparent = b"00-%b-%b-01" % (drawn[:32], drawn[32:])
+    return b"%b%b%b%b\r\ntraceparent: %b\r\n\r\n" % (
         exchange.match.line,
         written,
-        identity.lines,
         exchange.plane.request_id_start,
         exchange.request_id,
         traceparent,
@@ -102,8 +97,8 @@ def _write_fields(exchange: Exchange, connection: DownstreamConnection, member: 
     else:
         host_line = b"Host: %b\r\n" % route.upstream_host.encode("latin-1")
     written = b"".join((host_line, section, fields.framing, _forwarding(exchange, connection, host)))
-    # an authority in the target or a missing Host concern this request alone
-    if fields.host and not exchange.match.target.authority:
+    # an identity comes once; an authority in the target or a missing Host concern this request alone
+    if not fields.has_identity and fields.host and not exchange.match.target.authority:
         connection.written_for_fields = fields
         connection.written_for_route = route
         connection.written = written

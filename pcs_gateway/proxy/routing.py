@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from pcs_gateway.http.memo import Memo
 from pcs_gateway.http.refusals import Refusal, RequestRefused
 from pcs_gateway.http.targets import Target, normalise_path, read_target
 from pcs_gateway.proxy.rewriting import FieldEdits, Params, PathRewrite
@@ -156,16 +157,15 @@ class MethodNotRouted(RequestRefused):
 class Router:
     """All routes of a snapshot, in order."""
 
-    __slots__ = ("_considers_host", "_limit", "_older", "_recent", "routes")
+    __slots__ = ("_considers_host", "_known", "routes")
 
+    MEMO_TARGETS = 4096
     MEMO_TARGET_BYTES = 512
 
-    def __init__(self, routes: Iterable[Route], memo_limit: int = 4096) -> None:
+    def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)
         self._considers_host = any(route.host is not None for route in self.routes)
-        self._limit = memo_limit
-        self._recent: dict[tuple[bytes, ...], Match] = {}
-        self._older: dict[tuple[bytes, ...], Match] = {}
+        self._known: Memo[tuple[bytes, bytes, bytes], Match] = Memo(self._find, limit=self.MEMO_TARGETS)
 
     def match(self, method: bytes, host: bytes, target: bytes) -> Match:
         """
@@ -174,21 +174,12 @@ class Router:
         Raises:
             RequestRefused: The target is malformed or ambiguous, or no route matches it.
         """
-        key = (method, host, target) if self._considers_host else (method, target)
-        known = self._recent.get(key)
-        if known is not None:
-            return known
-        known = (self._older and self._older.get(key)) or self._find(
-            method, host, read_target(method, target)
-        )
-        if len(target) <= self.MEMO_TARGET_BYTES:
-            if len(self._recent) >= self._limit:
-                self._older = self._recent
-                self._recent = {}
-            self._recent[key] = known
-        return known
+        key = (method, target, host if self._considers_host else b"")
+        return self._known[key] if len(target) <= self.MEMO_TARGET_BYTES else self._find(key)
 
-    def _find(self, method: bytes, host: bytes, target: Target) -> Match:
+    def _find(self, key: tuple[bytes, bytes, bytes]) -> Match:
+        method, asked_target, host = key
+        target = read_target(method, asked_target)
         allowed: set[bytes] = set()
         asked = host_name(target.authority or host) if self._considers_host else b""
         for route in self.routes:
