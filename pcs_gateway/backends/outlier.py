@@ -10,8 +10,8 @@ The law of this file:
 - a gateway failure is one that speaks against the backend's host: no connection, a reset, a time-out, a
   malformed response, 502, 503 or 504. A plain 500 is none: PCS answers it for clients' mistakes too;
 - one success, seen by any worker, ends the streak of all;
-- an ejection ends by time alone. A health check that passes does not end it: shallow checks pass on black
-  holes;
+- an ejection ends by time, and by recovery: health checks had found the backend unhealthy, and find it
+  healthy again. A check that passes does not end it otherwise: shallow checks pass on black holes;
 - the last ready backend of a pool is never ejected, so a pool with a single backend never loses it;
 - at most `max_ejected` of the active backends are ejected, rounded down; but one always may be, unless
   `max_ejected` is 0.

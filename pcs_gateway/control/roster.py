@@ -147,10 +147,15 @@ class Roster:
         )
 
     def observe(self, key: BackendKey, result: CheckResult) -> None:
-        """Take the result of a check that ended now."""
+        """Take the result of a check that ended now; who recovers by it is ejected no longer."""
         standing = self._standings.get(key)
         if standing is not None:
+            before = standing.tracker.health.status
             standing.tracker.observe(result, self._clock.time(), self.pools[key.pool].health_check)
+            after = standing.tracker.health.status
+            has_recovered = before is HealthStatus.UNHEALTHY and after is HealthStatus.HEALTHY
+            if has_recovered and not self.is_holding:
+                standing.ejection = None
             self._release([key])
 
     def expire(self) -> set[str]:

@@ -161,6 +161,33 @@ class TestExpire:
         roster.expire()
         assert ready(roster) == [True]
 
+    def test_recovery_ends_an_ejection(self) -> None:
+        """What traffic proved of a backend that died says nothing of the one that came back."""
+        clock = FakeClock()
+        roster = roster_of(clock, ONE)
+        roster.observe(ONE, PASSED)
+        known(roster, ONE).ejection = Ejection(clock.monotonic() + 30.0, "5 gateway failures in a row")
+
+        for _ in range(3):
+            roster.observe(ONE, FAILED)
+        roster.observe(ONE, PASSED)
+        assert ready(roster) == [False]
+
+        roster.observe(ONE, PASSED)
+        assert ready(roster) == [True]
+
+    def test_passed_check_ends_no_ejection(self) -> None:
+        """A check that never failed did not see what traffic saw."""
+        clock = FakeClock()
+        roster = roster_of(clock, ONE)
+        roster.observe(ONE, PASSED)
+        known(roster, ONE).ejection = Ejection(clock.monotonic() + 30.0, "5 gateway failures in a row")
+
+        for result in (FAILED, FAILED, PASSED, PASSED, PASSED):
+            roster.observe(ONE, result)
+
+        assert ready(roster) == [False]
+
 
 class TestRestart:
     def restarted(
