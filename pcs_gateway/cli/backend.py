@@ -12,7 +12,14 @@ from pcs_gateway.cli.verb import new_app
 from pcs_gateway.errors import CommandError
 from pcs_gateway.units import parse_duration
 
-app = new_app("Drain, disable, enable or reweigh a backend of a running gateway.")
+app = new_app(
+    """Drain, disable, enable or reweigh a backend of a running gateway.
+
+    \b
+    Example:
+      pcs-gateway backend drain pcs one
+    """
+)
 
 Pool = Annotated[str, typer.Argument(metavar="POOL", help="The pool's name.")]
 Backend = Annotated[str, typer.Argument(metavar="BACKEND", help="The backend's name, as `status` shows it.")]

@@ -27,6 +27,7 @@ VERBS = {
     "serve": Verb("pcs_gateway.cli.serve", "Run the gateway in the foreground."),
     "check": Verb("pcs_gateway.cli.check", "Check a configuration file and do nothing else."),
     "demo": Verb("pcs_gateway.cli.demo", "Run three sample instances, the gateway and some traffic."),
+    "loadtest": Verb("pcs_gateway.cli.loadtest", "Put load on an HTTP service and report how it bore it."),
     "status": Verb("pcs_gateway.cli.status", "Show pools, backends and traffic of a running gateway."),
     "backend": Verb("pcs_gateway.cli.backend", "Drain, disable, enable or reweight a backend."),
     "reload": Verb("pcs_gateway.cli.reload", "Make a running gateway read its configuration again."),
@@ -63,7 +64,15 @@ class _Verbs(TyperGroup):
         if name is not None and name in self._verbs:
             command = typer.main.get_command(import_module(self._verbs[name].module).app)
             command.name = name
+            _keep_examples(command)
         return name, command, rest
+
+
+def _keep_examples(command: Any) -> None:
+    """Turn the escape in raw docstrings into the character that keeps the lines of an example."""
+    command.help = (command.help or "").replace("\\b\n", "\b\n")
+    for inner in getattr(command, "commands", {}).values():
+        _keep_examples(inner)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - the signature of an option's callback

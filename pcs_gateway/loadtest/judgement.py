@@ -24,7 +24,8 @@ class Thresholds:
         few_requests: Fewer say little about the 95th percentile.
         waiting_share: Of the requests; more waited for a free connection.
         error_rate: Of the requests; more failed.
-        tail: 99th percentile over median; more is a long tail.
+        tail: 99th percentile over median; more is a long tail,
+        tail_seconds: if the 99th percentile is also longer than this.
         imbalance: The busiest instance's answers over the mean.
     """
 
@@ -33,6 +34,7 @@ class Thresholds:
     waiting_share: float = 0.01
     error_rate: float = 0.01
     tail: float = 10.0
+    tail_seconds: float = 0.05
     imbalance: float = 1.25
 
 
@@ -99,7 +101,7 @@ def recommend(
             f"{ADVICE[Failure(reason)]}"
         )
     times = metrics.response_time
-    if times.p50 > 0 and times.p99 > times.p50 * thresholds.tail:
+    if times.p99 > max(times.p50 * thresholds.tail, thresholds.tail_seconds):
         yield (
             f"the 99th percentile ({times.p99 * 1000:.1f} ms) is {times.p99 / times.p50:.0f} times p50: "
             "look for pauses, queues and one slow instance"

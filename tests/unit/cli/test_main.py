@@ -75,6 +75,7 @@ def test_every_verb_has_help_with_an_example(name: str, capsys: pytest.CaptureFi
     shown = capsys.readouterr().out
     assert shown.startswith(f"Usage: pcs-gateway {name} ")
     assert f"  pcs-gateway {name}" in shown.partition("\n")[2]
+    assert "\\b" not in shown, "examples keep their lines"
 
 
 @pytest.mark.parametrize("name", VERBS)
