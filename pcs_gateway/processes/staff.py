@@ -51,7 +51,9 @@ class Seat:
         generation: Number of the generation that it belongs to; 0 for the control process, which has none.
         is_open: Who leaves it is replaced.
         child: Who sits in it.
-        early_deaths: How many died soon after their start, in a row.
+        early_deaths: How many died soon after their start, in a row; the first does not count when it was
+            up before: back-off is for what does not come up.
+        is_forgiven: That first one was.
         not_before: Monotonic seconds of the earliest next start.
         deaths: How many left it while it was open.
     """
@@ -63,8 +65,20 @@ class Seat:
     is_open: bool = True
     child: Child | None = None
     early_deaths: int = 0
+    is_forgiven: bool = False
     not_before: float = 0.0
     deaths: int = 0
+
+    def count_death(self, *, is_early: bool, was_up: bool) -> float:
+        """Count the end of who sat there while it was open; return the seconds until the next start."""
+        self.deaths += 1
+        if not is_early:
+            self.early_deaths, self.is_forgiven = 0, False
+        elif was_up and not self.is_forgiven and self.early_deaths == 0:
+            self.is_forgiven = True
+        else:
+            self.early_deaths += 1
+        return restart_delay(self.early_deaths)
 
     def __repr__(self) -> str:
         who = f"pid {self.child.pid} in row {self.child.row}" if self.child else "nobody"
@@ -157,6 +171,7 @@ class Staff:
         self._log.info("process_started", **_facts(seat, seat.child))
 
     def _leave(self, seat: Seat, child: Child, status: int) -> None:
+        was_up = self._scoreboard.row(child.row).accepting == 1
         self._scoreboard.free(child.row)
         seat.child = None
         now = self._clock.monotonic()
@@ -164,9 +179,7 @@ class Staff:
         if not seat.is_open:
             self._log.info("process_ended", **_facts(seat, child), **_ending(status))
             return
-        seat.deaths += 1
-        seat.early_deaths = seat.early_deaths + 1 if lived < self._patience.early_death else 0
-        delay = restart_delay(seat.early_deaths)
+        delay = seat.count_death(is_early=lived < self._patience.early_death, was_up=was_up)
         seat.not_before = now + delay
         facts = {**_facts(seat, child), **_ending(status), "lived": round(lived, 3), "restart_in": delay}
         self._log.error("process_died", **facts)
