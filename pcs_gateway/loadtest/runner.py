@@ -161,7 +161,12 @@ class TestRunner:
         while len(self._connecting) < len(self._waiting) and len(self._open) + len(self._connecting) < most:
             task = asyncio.create_task(self._connect(), name="load test: connect")
             self._connecting.add(task)
-            task.add_done_callback(self._connecting.discard)
+            task.add_done_callback(self._connect_ended)
+
+    def _connect_ended(self, task: asyncio.Task[None]) -> None:
+        self._connecting.discard(task)
+        if not task.cancelled():
+            self._connect_for_waiting()
 
     async def _connect(self) -> None:
         try:
@@ -202,7 +207,6 @@ class TestRunner:
         if self._waiting:
             for request in self._waiting.popleft():
                 self.request_failed(request, failure, str(error) or failure.value)
-        asyncio.get_running_loop().call_soon(self._connect_for_waiting)
 
     async def _resolve(self) -> list[str]:
         found = await asyncio.get_running_loop().getaddrinfo(self._target.host, self._target.port)

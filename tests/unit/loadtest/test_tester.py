@@ -252,6 +252,19 @@ async def test_nobody_listens() -> None:
     assert closed.summary.total_requests <= 2 * 8
 
 
+async def test_refusals_hold_nobody_up_who_waits_behind() -> None:
+    """With a single connection allowed, each request that waits gets its own refusal, soon."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    crowd = LoadTestConfig(
+        base_url=url, target_rps=10_000, duration=0.01, arrivals="constant", concurrent_users=1, timeout=2
+    )
+
+    report = await LoadTester().run_load_test(crowd)
+
+    assert report.detailed_metrics.failures == {"connection_refused": 100}
+
+
 async def test_a_full_backlog_is_a_connection_timeout() -> None:
     """Where the machine does not take the connection, that is told from a refusal."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
