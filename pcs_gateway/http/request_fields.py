@@ -9,6 +9,8 @@ section anew must be cheap too, which is why only the fields that matter here ar
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
 
 import httptools
 
@@ -45,6 +47,8 @@ _TRACE = 8
 _FORWARDING = 9
 _EXPECT = 10
 
+_USUAL_KINDS = frozenset((_HOP_BY_HOP, _CONNECTION, _REQUEST_ID, _TRACE, _FORWARDING))
+
 _KINDS: dict[bytes, int] = {
     **dict.fromkeys(HOP_BY_HOP, _HOP_BY_HOP),
     b"host": _HOST,
@@ -66,19 +70,27 @@ _SpecialField = tuple[int, bytes, bytes]
 
 
 class Spellings(dict[bytes, int]):
-    """Field names as clients spell them, each with its kind (0: of no interest), bounded."""
+    """
+    Field names as clients spell them, each with its kind (0: of no interest), bounded.
 
-    __slots__ = ("_request_id_name",)
+    Attributes:
+        special: The names whose kind is not 0.
+    """
+
+    __slots__ = ("_request_id_name", "special")
 
     def __init__(self, request_id_name: bytes) -> None:
         super().__init__()
         self._request_id_name = request_id_name.lower()
+        self.special: set[bytes] = set()
 
     def __missing__(self, name: bytes) -> int:
         lowered = name.lower()
         kind = _REQUEST_ID if lowered == self._request_id_name else _KINDS.get(lowered, 0)
         if len(self) < KNOWN_SPELLINGS:
             self[name] = kind
+            if kind:
+                self.special.add(name)
         return kind
 
 
@@ -127,25 +139,20 @@ class RequestFields:
             RequestRefused: It must not be forwarded; the reason says why.
         """
         self.section = section
-        special = _Special(spellings)
-        try:
-            httptools.HttpRequestParser(special).feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % section)
-        except httptools.HttpParserUpgrade:
-            pass
-        except httptools.HttpParserError as error:
-            raise RequestRefused(diagnose(section)) from error
-        if not special.is_complete:
-            raise RequestRefused(diagnose(section))
+        fields = _read(section)
         self.has_forwarding = self.has_close = self.has_keep_alive = self.expects_continue = False
         self.content_length: int | None = None
         self.refusal_1_1: Refusal | None = None
         self.refusal_1_0: Refusal | None = None
         self.framing = self.host = self.upgrade = self.request_id = self.traceparent = b""
-        tokens = self._conclude(special.fields)
-        if tokens <= _USUAL_TOKENS:
-            self.end_to_end = _cut(section, special.fields) or _without_names(section, special.fields, tokens)
+        names = fields.keys()
+        if names <= spellings.keys() and len(fields) == section.count(b"\n"):
+            special = [(spellings[name], name, fields[name]) for name in names & spellings.special]
         else:
-            self.end_to_end = _without_names(section, special.fields, tokens)
+            special = [field for field in _each_field(section, spellings) if field[0]]
+        tokens = self._conclude(special)
+        cut = _cut(section, special) if tokens <= _USUAL_TOKENS else None
+        self.end_to_end = _without_names(section, special, tokens) if cut is None else cut
 
     @property
     def values(self) -> dict[bytes, bytes]:
@@ -160,43 +167,49 @@ class RequestFields:
     def _conclude(self, special: list[_SpecialField]) -> frozenset[bytes]:
         """Judge the fields that matter; give the tokens of Connection."""
         said: dict[int, bytes] = {}
+        hosts = 0
         for kind, _, raw in special:
             value = raw.rstrip(b" \t")
-            said[kind] = said[kind] + b", " + value if kind in said else value
-        self._judge_host(said, [kind for kind, _, _ in special].count(_HOST))
-        tokens = _connection_tokens[said[_CONNECTION]] if _CONNECTION in said else _NO_TOKENS
-        self.has_close = b"close" in tokens
-        self.has_keep_alive = b"keep-alive" in tokens
-        self.has_forwarding = _FORWARDING in said
-        is_unusual = False
+            if kind == _HOST:
+                hosts += 1
+                self.host = value
+            else:
+                said[kind] = said[kind] + b", " + value if kind in said else value
+        if hosts != 1 or not is_valid_host(self.host):
+            self._judge_host(hosts)
+        tokens = _NO_TOKENS
+        if _CONNECTION in said:
+            tokens = _connection_tokens[said[_CONNECTION]]
+            self.has_close = b"close" in tokens
+            self.has_keep_alive = b"keep-alive" in tokens
         if _REQUEST_ID in said and _SOUND_REQUEST_ID.fullmatch(said[_REQUEST_ID]):
             self.request_id = said[_REQUEST_ID]
         if _TRACE in said and _SOUND_TRACEPARENT.fullmatch(said[_TRACE]):
             self.traceparent = said[_TRACE]
-        if _CONTENT_LENGTH in said or _TRANSFER_ENCODING in said:
-            self._judge_framing(said)
-        if _EXPECT in said or _UPGRADE in said:
-            is_unusual = True
-            self._judge_wishes(said, tokens)
         self.has_identity = bool(self.request_id or self.traceparent)
-        self.is_plain = not (is_unusual or self.framing or self.refusal_1_1)
+        self.has_forwarding = _FORWARDING in said
+        is_unusual = not said.keys() <= _USUAL_KINDS
+        if is_unusual:
+            self._judge_unusual(said, tokens)
+        self.is_plain = not (is_unusual or self.refusal_1_1)
         return tokens
 
-    def _judge_host(self, said: dict[int, bytes], count: int) -> None:
-        self.host = said.get(_HOST, b"")
-        if count != 1:
-            self.refusal_1_1 = Refusal.REPEATED_HOST if count else Refusal.MISSING_HOST
-            self.refusal_1_0 = Refusal.REPEATED_HOST if count else None
-        elif not is_valid_host(self.host):
-            self.refusal_1_1 = self.refusal_1_0 = Refusal.MALFORMED_HOST
-
-    def _judge_wishes(self, said: dict[int, bytes], tokens: frozenset[bytes]) -> None:
+    def _judge_unusual(self, said: dict[int, bytes], tokens: frozenset[bytes]) -> None:
+        if _CONTENT_LENGTH in said or _TRANSFER_ENCODING in said:
+            self._judge_framing(said)
         if _EXPECT in said:
             self.expects_continue = said[_EXPECT].lower() == b"100-continue"
             if not self.expects_continue:
                 raise RequestRefused(Refusal.UNKNOWN_EXPECTATION)
         upgrade = said.get(_UPGRADE, b"").lower()
         self.upgrade = upgrade if b"upgrade" in tokens and b"," not in upgrade else b""
+
+    def _judge_host(self, count: int) -> None:
+        if count == 1:
+            self.refusal_1_1 = self.refusal_1_0 = Refusal.MALFORMED_HOST
+        else:
+            self.refusal_1_1 = Refusal.REPEATED_HOST if count else Refusal.MISSING_HOST
+            self.refusal_1_0 = Refusal.REPEATED_HOST if count else None
 
     def _judge_framing(self, said: dict[int, bytes]) -> None:
         coding = said.get(_TRANSFER_ENCODING)
@@ -213,40 +226,54 @@ class RequestFields:
         self.framing = b"Content-Length: %d\r\n" % self.content_length
 
 
-class _Special:
-    """Receives llhttp's callbacks and keeps the fields that matter, in order."""
+def _read(section: bytes) -> dict[bytes, bytes]:
+    """
+    Let llhttp judge a section; give the first value of each name as it is spelled.
 
-    __slots__ = ("_spellings", "fields", "is_complete")
+    llhttp calls methods of built-in types here: a callback in Python for each field would cost as much as
+    all the rest of reading.
+    """
+    fields: dict[bytes, bytes] = {}
+    ends: list[None] = []
+    receiver = _Receiver()
+    receiver.on_header = fields.setdefault
+    receiver.on_headers_complete = partial(ends.append, None)
+    try:
+        httptools.HttpRequestParser(receiver).feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % section)
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserError as error:
+        raise RequestRefused(diagnose(section)) from error
+    if not ends:
+        raise RequestRefused(diagnose(section))
+    return fields
 
-    def __init__(self, spellings: Spellings) -> None:
-        self._spellings = spellings
-        self.fields: list[_SpecialField] = []
-        self.is_complete = False
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        kind = self._spellings[name]
-        if kind:
-            self.fields.append((kind, name, value))
+class _Receiver:
+    """What llhttp calls."""
 
-    def on_headers_complete(self) -> None:
-        self.is_complete = True
+    __slots__ = ("on_header", "on_headers_complete")
+
+    on_header: Callable[[bytes, bytes], bytes]
+    on_headers_complete: Callable[[], None]
+
+
+def _each_field(section: bytes, spellings: Spellings) -> list[_SpecialField]:
+    """The careful way: repeated fields, and spellings that were not met before."""
+    lines = [line.partition(b":") for line in section.split(b"\r\n")[:-1]]
+    return [(spellings[name], name, value.lstrip(b" \t")) for name, _, value in lines]
 
 
 def _cut(section: bytes, special: list[_SpecialField]) -> bytes | None:
     """Cut the special fields but Expect out of a section; None when one is not written in the usual way."""
-    kept: list[bytes] = []
-    at = 0
+    text = b"\n" + section
     for kind, name, value in special:
-        if kind == _EXPECT:
-            continue
-        line = b"%b: %b\r\n" % (name, value)
-        found = section.find(line, at)
-        if found < 0 or (found > at and section[found - 1] != _LINE_FEED):
-            return None
-        kept.append(section[at:found])
-        at = found + len(line)
-    kept.append(section[at:])
-    return b"".join(kept)
+        if kind != _EXPECT:
+            shorter = text.replace(b"\n%b: %b\r" % (name, value), b"", 1)
+            if len(shorter) == len(text):
+                return None
+            text = shorter
+    return text[1:]
 
 
 def _without_names(section: bytes, special: list[_SpecialField], tokens: frozenset[bytes]) -> bytes:
