@@ -29,7 +29,7 @@ class Ejector:
         roster: Roster,
         clock: Clock,
         tell: Callable[[Verdict], None],
-        changed: Callable[[Iterable[str]], None],
+        changed: Callable[[Iterable[Standing]], None],
     ) -> None:
         """
         Begin without evidence.
@@ -38,7 +38,7 @@ class Ejector:
             roster: Who may be ejected.
             clock: For the end of ejections.
             tell: Gives a verdict to all workers.
-            changed: Publishes pools that lost a backend.
+            changed: Publishes backends that were ejected.
         """
         self._roster = roster
         self._clock = clock
@@ -84,7 +84,7 @@ class Ejector:
             _log.warning(
                 "backend_ejected", pool=pool, backend=backend, reason=ruling.reason, seconds=round(seconds, 3)
             )
-            self._changed([pool])
+            self._changed([standing])
         else:
             _log.warning("backend_not_ejected", pool=pool, backend=backend, reason=ruling.reason)
         self._tell(Verdict(pool, backend, ruling.ejected))

@@ -149,7 +149,7 @@ class ControlPlane:
                 before=str(standing.administrative_state),
             )
             standing.administrative_state = state
-            self.publisher.update([standing.key.pool])
+            self.publisher.update([standing])
         return self.publisher.version
 
     def reweigh(self, standing: Standing, weight: int | None) -> int:
@@ -164,7 +164,7 @@ class ControlPlane:
             before=before,
             configured=standing.config.weight,
         )
-        self.publisher.update([standing.key.pool])
+        self.publisher.update([standing])
         self.publisher.store()
         return self.publisher.version
 
@@ -182,9 +182,9 @@ class ControlPlane:
         self.roster.observe(key, result)
         if was_holding and not self.roster.is_holding:
             _log.info("first_round_of_checks_over")
-            self.publisher.update(self.roster.pools)
-        elif key.pool in self.roster.pools:
-            self.publisher.update([key.pool])
+            self.publisher.update(self.roster)
+        elif standing := self.roster.at(key):
+            self.publisher.update([standing])
 
     def pause(self, key: BackendKey) -> float:
         """Return the seconds from the start of one check to the start of the next."""
@@ -236,7 +236,7 @@ class ControlPlane:
         """Take over what resolution found, and publish it."""
         affected = [standing for standing in self.roster if standing.host == host]
         self._take_addresses(affected)
-        self.publisher.update({standing.key.pool for standing in affected})
+        self.publisher.update(affected)
 
     def _take_addresses(self, standings: Iterable[Standing]) -> None:
         for standing in standings:

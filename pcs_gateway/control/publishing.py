@@ -7,7 +7,7 @@ leaves a successor that knows at least as much as the workers; and a version is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -16,6 +16,7 @@ import structlog
 from pcs_gateway.backends.backend import Backend
 from pcs_gateway.backends.pool import PoolSnapshot
 from pcs_gateway.control.roster import Roster
+from pcs_gateway.control.standing import BackendKey, Standing
 from pcs_gateway.control.state import StateFile
 from pcs_gateway.processes.messages import PoolUpdate, Snapshot
 
@@ -52,14 +53,18 @@ class Publisher:
         self._channel = channel
         self._file = file
         self._roster = roster
-        self._published = {pool.name: pool for pool in pools}
+        self._known = {
+            BackendKey(pool.name, backend.url): essence(backend)
+            for pool in pools
+            for backend in pool.backends
+        }
         self.version = version
         self.baseline: dict[str, Any] = {}
         self.health_flips: dict[tuple[str, ...], int] = {}
         self.readiness_flips: dict[tuple[str, ...], int] = {}
 
     def __repr__(self) -> str:
-        return f"<Publisher: version {self.version} of {len(self._published)} pools>"
+        return f"<Publisher: version {self.version}, {len(self._known)} backends>"
 
     def publish(self, document: dict[str, Any]) -> None:
         """
@@ -69,40 +74,40 @@ class Publisher:
             FrameError: It is too large to be sent; nothing was published.
         """
         self.version += 1
-        pools = {name: self._roster.snapshot(name) for name in self._roster.pools}
+        pools = tuple(self._roster.snapshot(name) for name in self._roster.pools)
         self.store()
-        self._channel.publish(Snapshot(self.version, document, tuple(pools.values())))
-        for pool in pools.values():
-            self._note_flips(pool)
-        self._published = pools
+        self._channel.publish(Snapshot(self.version, document, pools))
+        before, self._known = self._known, {}
+        for pool in pools:
+            self._note(pool, before)
 
-    def update(self, pools: Iterable[str]) -> None:
-        """Publish those of the pools that are others than workers know."""
-        for name in pools:
+    def update(self, standings: Iterable[Standing]) -> None:
+        """Publish the pools of those backends that are others than workers know."""
+        changed = [one.key for one in standings if essence(one.backend()) != self._known.get(one.key)]
+        for name in dict.fromkeys(key.pool for key in changed):
+            self.version += 1
+            self.store()
             pool = self._roster.snapshot(name)
-            if essence(pool) != essence(self._published[name]):
-                self.version += 1
-                self.store()
-                self._channel.update(PoolUpdate(self.version, pool))
-                self._note_flips(pool)
-                self._published[name] = pool
+            self._channel.update(PoolUpdate(self.version, pool))
+            self._note(pool, self._known)
 
     def store(self) -> None:
         """Store what a successor needs."""
         state = self._roster.state(self.version)
         self._file.store(msgspec.structs.replace(state, baseline=self.baseline))
 
-    def _note_flips(self, pool: PoolSnapshot) -> None:
-        """Log and count what flipped since the last publication."""
-        published = self._published.get(pool.name)
-        known = {backend.url: backend for backend in published.backends} if published else {}
+    def _note(self, pool: PoolSnapshot, known: Mapping[BackendKey, Backend]) -> None:
+        """Remember what workers know now; log and count what flipped since they knew `known`."""
         for backend in pool.backends:
-            before = known.get(backend.url, _NEWCOMER)
-            if backend.health.status is not before.health.status:
+            key = BackendKey(pool.name, backend.url)
+            before = known.get(key, _NEWCOMER)
+            self._known[key] = essence(backend)
+            flipped = backend.health.status is not before.health.status
+            if flipped:
                 _count(self.health_flips, backend, backend.health.status)
             if backend.ready != before.ready:
                 _count(self.readiness_flips, backend, "ready" if backend.ready else "not_ready")
-            if backend.ready != before.ready or backend.health.status is not before.health.status:
+            if flipped or backend.ready != before.ready:
                 _log_flip(backend, before)
 
 
@@ -112,15 +117,10 @@ _NEWCOMER = Backend(
 """What a backend that nobody knew flips from: unknown and not ready."""
 
 
-def essence(pool: PoolSnapshot) -> PoolSnapshot:
-    """Return the pool without what changes with every check although nothing flipped: when that was."""
-    return msgspec.structs.replace(
-        pool,
-        backends=tuple(
-            msgspec.structs.replace(backend, health=msgspec.structs.replace(backend.health, last_check=0.0))
-            for backend in pool.backends
-        ),
-    )
+def essence(backend: Backend) -> Backend:
+    """Return the backend without what changes with every check although nothing flipped: when that was."""
+    health = msgspec.structs.replace(backend.health, last_check=0.0)
+    return msgspec.structs.replace(backend, health=health)
 
 
 def _count(counts: dict[tuple[str, ...], int], backend: Backend, what: str) -> None:

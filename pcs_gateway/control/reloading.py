@@ -49,7 +49,7 @@ class ReloadReport(msgspec.Struct, frozen=True):
         version: Of the snapshot that workers apply now.
         changed: Keys that differ from before.
         needs_restart: One line for each key that only a restart applies.
-        notices: One line for each key that has no effect.
+        notices: One line for each key that has no effect, and for each weight that an operator overrides.
         generation: Number of the new generation of workers; None when none was needed.
         problems: Why it was rejected, or what is not in force.
     """
@@ -148,12 +148,21 @@ class Reloader:
             version=self._plane.publisher.version,
             changed=changed,
             needs_restart=self.needs_restart,
-            notices=new.notices,
+            notices=(*new.notices, *self._overridden_weights()),
             generation=generation,
             problems=problems,
         )
         self._tell(why, report)
         return report
+
+    def _overridden_weights(self) -> list[str]:
+        """Return one line for each backend whose weight is another than the file says."""
+        return [
+            f"{standing.key.pool}/{standing.config.name} keeps the weight {standing.weight} that an operator "
+            f"gave it; the file says {standing.config.weight}"
+            for standing in self._plane.roster
+            if standing.weight != standing.config.weight
+        ]
 
     async def _change_generation(self, new: Configuration) -> tuple[tuple[str, ...], int | None]:
         """Have new addresses or another number of workers served; return what went wrong, and the number."""

@@ -158,16 +158,16 @@ class Roster:
                 standing.ejection = None
             self._release([key])
 
-    def expire(self) -> set[str]:
-        """Let end what ends by time: ejections, and checks that are too old. Return the pools concerned."""
+    def expire(self) -> list[Standing]:
+        """Let end what ends by time: ejections, and checks that are too old. Return who is concerned."""
         if self.is_holding:
-            return set()
+            return []
         now, unix = self._clock.monotonic(), self._clock.time()
-        concerned = set()
+        concerned = []
         for standing in self:
             max_age = self.pools[standing.key.pool].health_check.max_age
             if standing.end_ejection(now) or standing.tracker.forget_when_old(unix, max_age):
-                concerned.add(standing.key.pool)
+                concerned.append(standing)
         return concerned
 
     def hold(self) -> None:

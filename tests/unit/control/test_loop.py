@@ -369,4 +369,4 @@ class TestRestart:
 
 def test_repr_tells_the_versions(clock: FakeClock, tmp_path: Path) -> None:
     """A control plane explains itself."""
-    assert "version 0 of 0 pools" in repr(Control(clock, tmp_path).plane)
+    assert "version 0, 0 backends" in repr(Control(clock, tmp_path).plane)

@@ -203,3 +203,13 @@ async def test_configuration_that_does_not_fit_is_rejected(scene: Scene) -> None
 
     assert report.result == "rejected"
     assert len(scene.control.workers.pool().backends) == 1
+
+
+async def test_overridden_weight_is_told(scene: Scene) -> None:
+    """An operator's weight outlasts the file's, and a reload says so."""
+    await scene.begin()
+    scene.control.plane.reweigh(scene.control.plane.roster.find("pcs", "one"), 7)
+    report = await scene.reload(GOOD.replace("name: one", "name: one, weight: 3"))
+
+    assert scene.control.workers.pool().backends[0].weight == 7
+    assert report.notices == ("pcs/one keeps the weight 7 that an operator gave it; the file says 3",)
