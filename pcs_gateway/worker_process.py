@@ -39,6 +39,9 @@ SWEEP_SECONDS = 0.1
 NEVER_COLLECTED = 1_000_000
 """Threshold of the oldest generation: never collected by itself, as the data path makes no cycles."""
 
+FIRST_SNAPSHOT_SECONDS = 2.0
+"""How long a worker that is told to drain before it knows what to serve waits for that."""
+
 LAST_RESORT_SECONDS = 10.0
 """Beyond drain_timeout, when the supervisor is gone and the worker does not end by itself."""
 
@@ -145,15 +148,28 @@ class Worker:
         garbage.start()
         self._channel.start()
         self._sweep()
-        await self._channel.first_snapshot(self._plan.snapshot_path)
-        if not self._plane.is_draining:
-            self._acceptor.start()
+        await self._begin_serving()
         await self._has_ended.wait()
         if self._plane.access_log is not None:
             self._plane.access_log.close(1.0)
         await self._channel.close()
         garbage.stop()
         self._error_writer.close(0.5)
+
+    async def _begin_serving(self) -> None:
+        """Accept as soon as there is something to serve; nobody is served without it."""
+        first = asyncio.ensure_future(self._channel.first_snapshot(self._plan.snapshot_path))
+        ended = asyncio.ensure_future(self._has_ended.wait())
+        await asyncio.wait((first, ended), return_when=asyncio.FIRST_COMPLETED)
+        ended.cancel()
+        if not first.done():
+            first.cancel()
+            return
+        first.result()
+        if self._plane.is_draining:
+            self._accept_the_last()
+        else:
+            self._acceptor.start()
 
     def _sweep(self) -> None:
         self._heartbeat.beat()
@@ -177,6 +193,12 @@ class Worker:
             self._drain_deadline = self._clock.monotonic()
             return
         self._plane.begin_drain()
+        if self._config is None:
+            self._drain_deadline = self._clock.monotonic() + FIRST_SNAPSHOT_SECONDS
+        else:
+            self._accept_the_last()
+
+    def _accept_the_last(self) -> None:
         self._acceptor.close()
         self._plane.close_idle()
         timeout = self._config.drain_timeout if self._config is not None else self._plan.drain_timeout
@@ -184,7 +206,7 @@ class Worker:
         self._log.info("worker_drains", connections=len(self._plane.connections))
 
     def _watch_drain(self) -> None:
-        if self._plane.is_empty() and not self._acceptor.under_way:
+        if self._acceptor.is_closed and self._plane.is_empty() and not self._acceptor.under_way:
             self._has_ended.set()
         elif self._clock.monotonic() >= self._drain_deadline:
             self._plane.cut_all()

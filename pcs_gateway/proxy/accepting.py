@@ -43,6 +43,7 @@ class Acceptor:
 
     Attributes:
         under_way: Connections accepted from the kernel whose protocol is not connected yet.
+        is_closed: Nothing is accepted any more.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Acceptor:
         self._sockets = list(sockets)
         self._warn = warn
         self._is_listening = False
-        self._is_closed = False
+        self.is_closed = False
         self.under_way: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
@@ -72,7 +73,7 @@ class Acceptor:
         self._listen()
 
     def _listen(self) -> None:
-        if not self._is_listening and not self._is_closed:
+        if not self._is_listening and not self.is_closed:
             self._is_listening = True
             for listener in self._sockets:
                 self._loop.add_reader(listener.fileno(), self._accept_some, listener)
@@ -130,7 +131,7 @@ class Acceptor:
 
     def close(self) -> None:
         """Accept what is queued, then no more: who was let in by the kernel is served."""
-        if self._is_closed:
+        if self.is_closed:
             return
         for listener in self._sockets:
             if self._is_listening:
@@ -138,6 +139,6 @@ class Acceptor:
             while self._accept_one(listener):
                 pass
             listener.close()
-        self._is_closed = True
+        self.is_closed = True
         self._is_listening = False
         self._row.accepting = 0

@@ -60,7 +60,7 @@ class DataPlane:
         router: The routes of the current snapshot.
         connections: All connections of clients.
         abandoned: Exchanges whose client left and whose response is still awaited.
-        is_draining: Every answer says that the connection closes.
+        is_draining: An answer says that the connection closes, unless more requests have come on it already.
         wall_offset: Unix time less monotonic time.
     """
 
@@ -348,7 +348,8 @@ class DataPlane:
 
     def _close_idle(self, now: float) -> None:
         for connection in list(self.connections):
-            if connection.is_idle and now - connection.idle_since > DRAIN_IDLE_SECONDS:
+            is_over = connection.is_idle and now - connection.idle_since > DRAIN_IDLE_SECONDS
+            if is_over and not connection.has_more():
                 connection.close()
 
     def is_empty(self) -> bool:

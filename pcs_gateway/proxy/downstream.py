@@ -9,6 +9,8 @@ that were pipelined wait in `_pending` as bytes; a connection is closed by halve
 from __future__ import annotations
 
 import asyncio
+from fcntl import ioctl
+from termios import FIONREAD
 from typing import TYPE_CHECKING
 
 from pcs_gateway.http.forwarding import Client
@@ -30,6 +32,9 @@ LINGER_SECONDS = 1.0
 
 PENDING_LIMIT = 64 * 1024
 """Bytes of pipelined requests held before reading is paused."""
+
+NOTHING_READ = bytes(4)
+"""How FIONREAD says that nothing waits: a C integer."""
 
 
 class DownstreamConnection(asyncio.Protocol):
@@ -330,6 +335,17 @@ class DownstreamConnection(asyncio.Protocol):
     def is_idle(self) -> bool:
         """No exchange, no part of a head: nobody would miss the connection."""
         return self.exchange is None and not self._pending and not self._is_closing
+
+    def has_more(self) -> bool:
+        """
+        More than the request that is being answered has come: it waits here, or unread in the kernel.
+
+        That takes a system call, so it is asked only while the worker drains.
+        """
+        if self._pending:
+            return True
+        fd = self.transport.get_extra_info("socket").fileno()
+        return fd >= 0 and ioctl(fd, FIONREAD, NOTHING_READ) != NOTHING_READ
 
     def forget_written(self) -> None:
         """Let go of what is only kept for speed; an idle connection should cost little."""

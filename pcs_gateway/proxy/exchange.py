@@ -373,7 +373,9 @@ class Exchange(ExchangeRecord):
             member.consecutive_failures = 0
         connection = self.connection
         if connection is not None:
-            if plane.is_draining or (self.body is not None and not self.body.is_complete):
+            if (plane.is_draining and not connection.has_more()) or (
+                self.body is not None and not self.body.is_complete
+            ):
                 self.keep_alive = False
             self.response_bytes = len(body)
             connection.transport.write(whole_response(self, head, body))
@@ -393,9 +395,9 @@ class Exchange(ExchangeRecord):
         self.judge(head.status, now)
         self.deadline = now + self.matched.timeouts.stream_idle
         self.rechunks = not is_framed and self.is_1_1
-        if not self.is_request_sent or self.plane.is_draining or not (is_framed or self.is_1_1):
-            self.keep_alive = False
         connection = self.connection
+        if not self.is_request_sent or self._ends_connection() or not (is_framed or self.is_1_1):
+            self.keep_alive = False
         if connection is not None:
             connection.read_ahead(self.matched.limits.response_buffer)
             connection.transport.write(response_head(self, head, pieces))
@@ -453,12 +455,17 @@ class Exchange(ExchangeRecord):
         self.status = answer.status
         self.sent = now = self.plane.monotonic()
         self.time_to_first_byte = now - self.received
-        if not self.is_request_sent or self.plane.is_draining:
+        if not self.is_request_sent or self._ends_connection():
             self.keep_alive = False
         if self.connection is not None:
             self.response_bytes = 0 if self.method == b"HEAD" else len(answer.body)
             self.connection.transport.write(own_answer(self, answer))
         self.finish(now)
+
+    def _ends_connection(self) -> bool:
+        """The worker drains, and nothing that the client has sent besides waits for an answer."""
+        connection = self.connection
+        return self.plane.is_draining and not (connection is not None and connection.has_more())
 
     def drop_upstream(self) -> None:
         """Close the connection to the backend, if there is one: its response is not wanted."""
