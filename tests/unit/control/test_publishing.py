@@ -103,6 +103,7 @@ class Publishing(RuleBasedStateMachine):
         self.clock.advance(60.0)
         self.begin()
         self.reload(self.urls)
+        self.publisher.update(self.roster.expire())
         assert self.readiness() == before
 
     def readiness(self) -> dict[str, bool]:
