@@ -49,6 +49,9 @@ DRAIN_IDLE_SECONDS = 2.0
 SETTLED_TOGETHER = 128
 """Exchanges that are recorded in one go; a loop over many costs less than as many single calls."""
 
+ALONE = 1_000
+"""Stands for many cells: a worker without others looks for them at the longest interval only."""
+
 FALLBACK_STRATEGY = "least_connections"
 
 
@@ -245,22 +248,20 @@ class DataPlane:
 
     # the other workers
 
-    def _read_others(self, members: Iterable[Member]) -> None:
+    def _read_others(self, members: Sequence[Member]) -> int:
+        """Bring the other workers' counts up to date; give how many cells that took, at least one."""
         mine = self._row.index
-        rows = [
-            self._scoreboard.row(index).in_flight for index in self._scoreboard.rows_in_use() if index != mine
-        ]
-        if not rows:
-            for member in members:
-                member.refresh(0)
-        elif len(rows) == 1:
+        others = [index for index in self._scoreboard.rows_in_use() if index != mine]
+        rows = [self._scoreboard.row(index).in_flight for index in others]
+        if len(rows) == 1:
             row = rows[0]
             for member in members:
-                member.refresh(row[member.backend.column])
+                member.refresh(row[member.column])
         else:
             for member in members:
-                column = member.backend.column
+                column = member.column
                 member.refresh(sum([row[column] for row in rows]))
+        return len(members) * len(rows) or ALONE
 
     def _others_waiting(self, slot: int) -> int:
         mine = self._row.index

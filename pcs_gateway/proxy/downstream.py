@@ -9,6 +9,9 @@ that were pipelined wait in `_pending` as bytes; a connection is closed by halve
 from __future__ import annotations
 
 import asyncio
+import re
+import socket
+import struct
 from fcntl import ioctl
 from termios import FIONREAD
 from typing import TYPE_CHECKING
@@ -17,7 +20,13 @@ from pcs_gateway.http.forwarding import Client
 from pcs_gateway.http.messages import judge_incomplete_head, read_request_line
 from pcs_gateway.http.refusals import Refusal, RequestRefused
 from pcs_gateway.proxy.answers import problem
-from pcs_gateway.proxy.endings import client_caught_up, client_ended, client_is_slow, client_left
+from pcs_gateway.proxy.endings import (
+    client_caught_up,
+    client_ended,
+    client_is_slow,
+    client_left,
+    refuse_or_break_off,
+)
 from pcs_gateway.proxy.exchange import Exchange
 from pcs_gateway.proxy.response_writer import refused_head
 
@@ -36,6 +45,11 @@ PENDING_LIMIT = 64 * 1024
 NOTHING_READ = bytes(4)
 """How FIONREAD says that nothing waits: a C integer."""
 
+HEAD_END = b"\r\n\r\n"
+_EMPTY_LINES = re.compile(rb"(?:\r\n)*+")
+_RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER with no time to linger: closing sends a reset."""
+
 
 class DownstreamConnection(asyncio.Protocol):
     """
@@ -53,13 +67,15 @@ class DownstreamConnection(asyncio.Protocol):
 
     __slots__ = (
         "_buffer_limit",
+        "_following",
         "_is_closing",
+        "_is_ending",
         "_is_peer_gone",
         "_is_taking_up",
         "_is_writing_paused",
         "_pending",
-        "_pipelined",
-        "_wants_close",
+        "_still_answered",
+        "_unsent",
         "client",
         "deadline",
         "exchange",
@@ -88,9 +104,11 @@ class DownstreamConnection(asyncio.Protocol):
         self.written_for_fields: RequestFields | None = None
         self.written_for_route: Route | None = None
         self._pending = b""
-        self._pipelined = 0
+        self._following = b""
+        self._still_answered = 0
         self._buffer_limit = 0
-        self._is_closing = self._wants_close = self._is_peer_gone = False
+        self._unsent = 0
+        self._is_closing = self._is_ending = self._is_peer_gone = False
         self.is_reading_paused = self._is_writing_paused = self._is_taking_up = False
 
     def __repr__(self) -> str:
@@ -117,7 +135,7 @@ class DownstreamConnection(asyncio.Protocol):
             try:
                 rest = exchange.client_data(data)
             except RequestRefused as error:
-                exchange.refused(error)
+                refuse_or_break_off(exchange, error.refusal)
                 return
             if rest:
                 self._hold(rest)
@@ -126,17 +144,20 @@ class DownstreamConnection(asyncio.Protocol):
                 data = self._pending + data
                 self._pending = b""
             end = data.find(b"\r\n\r\n")
-            if end > 0 and (rest := self._begin(data, end)) and not self._is_closing:
-                self._take_up(rest)
-            elif end <= 0:
+            if end <= 0 or self._is_writing_paused:
                 self._take_up(data)
+            elif (rest := self._begin(data, end)) and not self._is_closing:
+                self._take_up(rest)
 
     def eof_received(self) -> bool:
         exchange = self.exchange
         if exchange is None:
             return False
-        self._is_peer_gone = True
-        return client_ended(exchange)
+        self._is_peer_gone = self._is_ending = True
+        stays_open = client_ended(exchange)
+        if stays_open and not self._has_request():
+            exchange.keep_alive = False
+        return stays_open
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_closing = True
@@ -172,14 +193,17 @@ class DownstreamConnection(asyncio.Protocol):
                 break
             if data.startswith(b"\r\n"):
                 # RFC 9112 section 2.2: an empty line before the request line is ignored
-                data = data[2:]
+                data = _EMPTY_LINES.sub(b"", data, count=1)
                 continue
-            end = data.find(b"\r\n\r\n")
+            end = data.find(HEAD_END)
             if end < 0:
                 self._wait_for_head(data)
                 break
             data = self._begin(data, end)
         self._is_taking_up = False
+        if self._is_peer_gone and not self._must_wait():
+            # what is left of what the client sent before its end is no whole request
+            self.close()
 
     def _must_wait(self) -> bool:
         """The next request's turn has not come, or the client does not take the answers it has."""
@@ -196,23 +220,45 @@ class DownstreamConnection(asyncio.Protocol):
             method, target, is_1_1 = read_request_line(data, line_end)
             fields = plane.known_sections[data[line_end + 2 : end + 2]]
         except RequestRefused as error:
+            if not line_end:
+                # one empty line before the request line; `_take_up` knows how to ignore it
+                return data[2:]
             self._refuse(error.refusal, data[:line_end], now)
             return b""
         exchange = self.exchange = Exchange(self, plane, method, target, fields, now, is_1_1)
-        rest = data[end + 4 :]
-        if rest or self._pipelined:
-            self._count_pipelined(exchange, rest)
+        self._following = rest = data[end + 4 :]
+        if self._is_ending:
+            self._judge_last(exchange)
         try:
-            return exchange.begin(rest)
+            rest = exchange.begin(rest)
         except RequestRefused as error:
             exchange.refused(error)
-            return b"" if self._is_closing else rest
+            rest = b"" if self._is_closing else rest
+        if rest:
+            self._limit_pipelined(rest)
+        self._following = rest
+        return rest
 
-    def _count_pipelined(self, exchange: Exchange, rest: bytes) -> None:
-        """Beyond `pipelined_requests` in one go an answer ends the connection; the rest is discarded."""
-        if self._pipelined >= self.plane.limits.pipelined_requests:
+    def _limit_pipelined(self, rest: bytes) -> None:
+        """Beyond `pipelined_requests` that wait, the last of these ends the connection; the rest is discarded."""
+        limit = self.plane.limits.pipelined_requests
+        if not self._is_ending and rest.count(HEAD_END) > limit:
+            self._is_ending = True
+            self._still_answered = limit
+
+    def _judge_last(self, exchange: Exchange) -> None:
+        """The last of the requests that are answered on this connection says so."""
+        if self._is_peer_gone:
+            is_last = not self._has_request()
+        else:
+            self._still_answered -= 1
+            is_last = not self._still_answered
+        if is_last:
             exchange.keep_alive = False
-        self._pipelined = self._pipelined + 1 if rest else 0
+
+    def _has_request(self) -> bool:
+        """The head of another request has come already."""
+        return HEAD_END in self._following or HEAD_END in self._pending
 
     def _too_large(self, line_end: int) -> Refusal:
         long_line = line_end < 0 or line_end > self.plane.limits.header_bytes
@@ -256,21 +302,25 @@ class DownstreamConnection(asyncio.Protocol):
         data, self._pending = self._pending, b""
         if data and self.exchange is not None and self.exchange.tunnel is not None:
             self.exchange.tunnel.to_backend(data)
+            self.resume_reading()
 
     # exchanges
 
     def exchange_over(self, exchange: Exchange, now: float) -> None:
         """Go on after an exchange: with the next request, to idleness, or to the end."""
         self.exchange = None
-        if not exchange.keep_alive or self._is_peer_gone:
+        if not exchange.keep_alive:
             self.close()
             return
         self.idle_since = now
         self.deadline = now + self.plane.client_idle
         if self.is_reading_paused:
             self.resume_reading()
-        if self._pending and not self._is_taking_up and not self._is_writing_paused:
-            self._take_up_pending()
+        if self._pending:
+            if not self._is_taking_up and not self._is_writing_paused:
+                self._take_up_pending()
+        elif self._is_peer_gone and not self._is_taking_up:
+            self.close()
 
     def _take_up_pending(self) -> None:
         data, self._pending = self._pending, b""
@@ -312,19 +362,39 @@ class DownstreamConnection(asyncio.Protocol):
         self.resume_reading()
         transport.write_eof()
 
-    def abort(self) -> None:
-        """Close with a reset: what was sent is incomplete, and the client must not take it for complete."""
+    def end(self) -> None:
+        """Close after what was written; nothing more is read."""
+        self.exchange = None
         self._is_closing = True
+        self._pending = b""
+        self.deadline = self.plane.monotonic() + LINGER_SECONDS
+        self.transport.close()
+
+    def abort(self, *, is_reset: bool = False) -> None:
+        """
+        Close at once.
+
+        Args:
+            is_reset: The client has part of a body that only the end of the connection delimits: it must not
+                take the end for the body's.
+        """
+        self.exchange = None
+        self._is_closing = True
+        if is_reset and not self.transport.is_closing():
+            raw: socket.socket = self.transport.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.transport.abort()
+
+    def takes(self) -> bool:
+        """Tell whether the client has taken some of what was written since this was asked last."""
+        before, self._unsent = self._unsent, self.transport.get_write_buffer_size()
+        return self._unsent != before
 
     def expired(self, now: float) -> None:
         """The deadline has passed without an exchange: a slow head, idleness, or the end of lingering."""
-        if self._is_closing:
-            if (
-                self.transport.get_write_buffer_size()
-                and now < self.deadline + self.plane.timeouts.stream_idle
-            ):
-                return
+        if self.takes():
+            self.deadline = now + (self.plane.timeouts.stream_idle if self._unsent else LINGER_SECONDS)
+        elif self._is_closing:
             self.transport.abort()
         elif self._is_waiting_for_head():
             self._refuse(Refusal.REQUEST_TIMEOUT, self._pending[:64], now)
@@ -342,7 +412,7 @@ class DownstreamConnection(asyncio.Protocol):
 
         That takes a system call, so it is asked only while the worker drains.
         """
-        if self._pending:
+        if self._pending or self._following:
             return True
         fd = self.transport.get_extra_info("socket").fileno()
         return fd >= 0 and ioctl(fd, FIONREAD, NOTHING_READ) != NOTHING_READ

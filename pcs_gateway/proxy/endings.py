@@ -46,10 +46,7 @@ def client_ended(exchange: Exchange) -> bool:
     if exchange.tunnel is not None:
         exchange.tunnel.client_ended()
         return True
-    if not exchange.is_request_sent or (exchange.phase <= WAITING and not _finishes_abandoned(exchange)):
-        return False
-    exchange.keep_alive = False
-    return True
+    return exchange.is_request_sent and (exchange.phase > WAITING or _finishes_abandoned(exchange))
 
 
 def _finishes_abandoned(exchange: Exchange) -> bool:
@@ -93,7 +90,15 @@ def break_off(exchange: Exchange, refusal: Refusal) -> None:
     exchange.drop_upstream()
     exchange.finish(exchange.plane.monotonic())
     if connection is not None:
-        connection.abort()
+        connection.abort(is_reset=not exchange.is_1_1 and exchange.status != 0)
+
+
+def refuse_or_break_off(exchange: Exchange, refusal: Refusal) -> None:
+    """End an exchange for what its client does: with an answer, as long as no other has begun."""
+    if exchange.phase >= STREAMING:
+        break_off(exchange, refusal)
+    else:
+        exchange.refuse(refusal)
 
 
 def expired(exchange: Exchange, now: float) -> None:
@@ -106,13 +111,11 @@ def expired(exchange: Exchange, now: float) -> None:
     elif phase == STREAMING:
         break_off(exchange, Refusal.STREAM_IDLE)
     elif phase == RECEIVING or not exchange.is_request_sent:
-        exchange.leave_queue()
         exchange.refuse(Refusal.REQUEST_TIMEOUT)
     elif phase == WAITING and now < exchange.total_from + exchange.matched.request_total:
         exchange.drop_upstream()
         exchange.attempt_failed(Failure.RESPONSE_TIMEOUT)
     else:
-        exchange.leave_queue()
         exchange.refuse(Refusal.TOTAL_TIMEOUT)
 
 
@@ -132,7 +135,7 @@ def look_after(exchange: Exchange, now: float) -> None:
     if body is None or body.is_complete or connection is None or connection.is_reading_paused:
         return
     if body.is_too_slow(now, exchange.matched.limits.minimum_body_rate):
-        exchange.refuse(Refusal.REQUEST_TIMEOUT)
+        refuse_or_break_off(exchange, Refusal.REQUEST_TIMEOUT)
 
 
 # backpressure

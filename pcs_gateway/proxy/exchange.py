@@ -155,7 +155,7 @@ class Exchange(ExchangeRecord):
 
     def _begin_with_care(self, route: Route, fields: RequestFields, rest: bytes) -> bytes:
         if fields.framing:
-            if fields.upgrade and fields.content_length != 0:
+            if fields.upgrade and fields.upgrade != b"h2c" and fields.content_length != 0:
                 raise RequestRefused(Refusal.UPGRADE_WITH_BODY)
             self.body = body = RequestBody(fields.content_length, route.limits.body_bytes, self.received)
             if rest and not body.is_complete:
@@ -209,6 +209,7 @@ class Exchange(ExchangeRecord):
             self.waited += now - self.received
             self._engage(self.matched)
         elif self.phase == WAITING:
+            self.waited += now - self.sent
             self.sent = now
             self.deadline = now + min(self.matched.response_head, self.matched.request_total)
 
@@ -280,7 +281,7 @@ class Exchange(ExchangeRecord):
         if not body.is_complete:
             body.forget()
             self.deadline = now + route.timeouts.stream_idle
-            if self.connection is not None:
+            if self.connection is not None and not upstream.is_writing_paused:
                 self.connection.resume_reading()
 
     def attempt_failed(self, failure: Failure) -> None:
@@ -327,7 +328,6 @@ class Exchange(ExchangeRecord):
 
     def queue_timed_out(self) -> None:
         """Answer that waiting for a lease took too long."""
-        self.leave_queue()
         self.refuse(Refusal.QUEUE_TIMEOUT)
 
     def leave_queue(self) -> None:
@@ -435,6 +435,12 @@ class Exchange(ExchangeRecord):
 
     def refuse(self, refusal: Refusal, backends: Sequence[str] = (), allowed: bytes = b"") -> None:
         """End the exchange with an answer of our own that says why."""
+        self.leave_queue()
+        if self.connection is None:
+            # the client left before, which is what the record says
+            self.drop_upstream()
+            self.finish(self.plane.monotonic())
+            return
         self.reason = refusal.reason
         if refusal.is_final:
             self.keep_alive = False
@@ -443,6 +449,9 @@ class Exchange(ExchangeRecord):
 
     def refused(self, error: RequestRefused) -> None:
         """Answer a request that must not be forwarded."""
+        if self.body is None and self.fields.framing and self.fields.content_length != 0:
+            # its body will come, and is not the next request
+            self.keep_alive = False
         self.refuse(error.refusal, allowed=error.allowed if isinstance(error, MethodNotRouted) else b"")
 
     def ensure_request_id(self) -> None:

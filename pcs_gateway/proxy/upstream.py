@@ -32,7 +32,8 @@ class UpstreamConnection(asyncio.Protocol):
     One connection to one backend.
 
     Attributes:
-        is_reused: It has carried an exchange before; the backend may have closed it meanwhile.
+        is_reused: It comes from the pool; the backend may have closed it meanwhile.
+        is_writing_paused: The backend does not take what was sent.
         idle_since: Monotonic seconds of its last release to the pool.
     """
 
@@ -45,6 +46,7 @@ class UpstreamConnection(asyncio.Protocol):
         "exchange",
         "idle_since",
         "is_reused",
+        "is_writing_paused",
         "member",
         "pool",
         "state",
@@ -58,7 +60,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.member = member
         self.exchange: Exchange | None = None
         self.state = IDLE
-        self.is_reused = False
+        self.is_reused = self.is_writing_paused = False
         self.idle_since = 0.0
         self._pending = b""
         self._remaining = 0
@@ -207,7 +209,6 @@ class UpstreamConnection(asyncio.Protocol):
         exchange.upstream = None
         if self._may_persist and (exchange.body is None or exchange.body.is_complete):
             self.state = IDLE
-            self.is_reused = True
             if exchange.is_paused:
                 self.transport.resume_reading()
             self.pool.release(self)
@@ -230,6 +231,8 @@ class UpstreamConnection(asyncio.Protocol):
     def close(self) -> None:
         """Close at once; whatever still comes is dropped."""
         if self.state != CLOSED:
+            if self.state == IDLE:
+                self.pool.forget(self)
             self.state = CLOSED
             self.transport.abort()
 
@@ -240,10 +243,12 @@ class UpstreamConnection(asyncio.Protocol):
         return self._remaining
 
     def pause_writing(self) -> None:
+        self.is_writing_paused = True
         if self.exchange is not None and self.exchange.connection is not None:
             self.exchange.connection.pause_reading()
 
     def resume_writing(self) -> None:
+        self.is_writing_paused = False
         if self.exchange is not None and self.exchange.connection is not None:
             self.exchange.connection.resume_reading()
 

@@ -154,6 +154,7 @@ class UpstreamPool:
             connection.close()
         else:
             connection.idle_since = self.swept
+            connection.is_reused = True
             idle.append(connection)
 
     def connect(self, member: UpstreamMember, exchange: Exchange) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import count
 from random import Random
 
@@ -124,8 +124,9 @@ class TestLeastConnections:
         """What other workers show on the scoreboard is load too."""
         members = make_members(1, 1)
 
-        def nine_elsewhere(_: Iterable[Member]) -> None:
+        def nine_elsewhere(_: Sequence[Member]) -> int:
             members[0].refresh(9)
+            return 1
 
         balancer = LoadBalancer("pool", LeastConnectionsStrategy(context()), 1000, nine_elsewhere)
         balancer.replace(members, 1000)
