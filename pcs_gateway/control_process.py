@@ -45,6 +45,7 @@ from pcs_gateway.processes.messages import EvidenceEntry, Hello, Snapshot
 from pcs_gateway.processes.plan import ControlPlan, ListenPlan, available_cores
 from pcs_gateway.processes.scoreboard import Scoreboard
 from pcs_gateway.processes.snapshot_file import load_snapshot
+from pcs_gateway.processes.state_directory import PREVIOUS_SNAPSHOT_NAME
 from pcs_gateway.processes.supervisor_link import SupervisorLink
 from pcs_gateway.section import split_address
 from pcs_gateway.telemetry.config import LoggingConfig
@@ -151,12 +152,13 @@ class ControlProcess:
     def _compose_plane(self, state: State | None) -> ControlPlane:
         """Make the control plane, continuing from what a predecessor stored and published."""
         before = self._before
+        published = before or load_snapshot(self._plan.snapshot_path.with_name(PREVIOUS_SNAPSHOT_NAME))
         roster = Roster(self._clock)
         if state is not None:
             roster.restore(state, continues=before is not None)
         version = max(state.version if state else 0, before.version if before else 0)
         publisher = Publisher(
-            self._workers, self._state_file, roster, version, before.pools if before else ()
+            self._workers, self._state_file, roster, version, published.pools if published else ()
         )
         if state is not None and before is not None:
             publisher.baseline = state.baseline

@@ -362,3 +362,22 @@ async def counted(scene: Scene, count: int) -> bool:
         page = await response.text()
     line = f'pcs_gateway_requests_total{{method="GET",route="default",status_class="2xx"}} {float(count)}'
     return status["performance"]["response_time"]["p50"] > 0 and line in page
+
+
+async def test_restarted_gateway_remembers_orders_and_serves_at_once(tmp_path: Path) -> None:
+    """What operators ordered and what checks found lately outlasts the whole gateway."""
+    async with running(tmp_path) as scene:
+        await scene.admin("POST", "/api/v1/backends/pcs/i1/disable")
+        await scene.admin("PUT", "/api/v1/backends/pcs/i2/weight", json={"weight": 4})
+        scene.gateway.process.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(scene.gateway.process.wait, 20)
+
+        for instance in scene.instances:
+            instance.release.clear()  # traffic hangs, checks do not: what is ready is so from memory
+        scene.gateway = Gateway(scene.gateway.plan, tmp_path / "log.2")
+        await eventually(lambda: scene.is_ready("i2", "i3"))
+        shown = await scene.backends()
+
+    assert shown["i1"]["administrative_state"] == "disabled"
+    assert shown["i2"]["weight"] == 4
+    assert '"event":"backend_ready"' not in (tmp_path / "log.2").read_text()
