@@ -113,7 +113,8 @@ class ResponseHead:
         start: The status line as it goes to the client, always HTTP/1.1 (RFC 9112 section 2.3).
         section: The field section as received.
         content_length: In bytes; None when there is no such field.
-        may_persist: The backend will keep the connection open (RFC 9112 section 9.3).
+        may_persist: The backend will keep the connection open (RFC 9112 section 9.3); after a 5xx answer that
+            is not believed, since some (PCS) then close it unannounced.
         dropped: Name and value of fields that must not be forwarded.
         upgrade: The value of Upgrade.
         forwarded: The field section without the connection's own fields.
@@ -212,6 +213,14 @@ class _StatusLines(dict[bytes, "_StatusLine"]):
 _STATUS_LINES = _StatusLines()
 
 
+def may_become_response(data: bytes) -> bool:
+    """Tell whether the beginning of a head can still become that of a response."""
+    line, ending, _ = data.partition(b"\r\n")
+    if not ending:
+        return b"\n" not in data and data.startswith(b"HTTP/1."[: len(data)])
+    return _STATUS_LINE.fullmatch(line) is not None and data.count(b"\n") == data.count(b"\r\n")
+
+
 def read_response_head(head_bytes: bytes) -> ResponseHead:
     """
     Read a complete head: status line and field section, without the final empty line.
@@ -235,6 +244,8 @@ def read_response_head(head_bytes: bytes) -> ResponseHead:
         tokens = list_tokens(head.connection)
         head.may_persist = b"close" not in tokens if is_1_1 else b"keep-alive" in tokens
     elif not is_1_1:
+        head.may_persist = False
+    if head.status >= 500:
         head.may_persist = False
     if head.is_chunked and not is_1_1:
         raise MalformedResponse("HTTP/1.0 has no transfer codings")

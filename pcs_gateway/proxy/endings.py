@@ -56,6 +56,8 @@ def _finishes_abandoned(exchange: Exchange) -> bool:
 
 def drain_or_cut(exchange: Exchange) -> None:
     """Read the rest of a response that nobody wants when it is short; else close its connection."""
+    if exchange.phase != STREAMING:
+        return
     upstream = exchange.upstream
     remaining = upstream.remaining_body() if upstream is not None else None
     if remaining is not None and remaining <= exchange.matched.limits.response_buffer:
@@ -128,6 +130,8 @@ def look_after(exchange: Exchange, now: float) -> None:
             exchange.deadline = now + timeouts.tunnel_idle
         elif exchange.phase == STREAMING or not exchange.is_request_sent:
             exchange.deadline = now + timeouts.stream_idle
+    elif exchange.is_paused and exchange.connection is not None and exchange.connection.takes():
+        exchange.is_active = True
     if exchange.deadline < now:
         expired(exchange, now)
         return

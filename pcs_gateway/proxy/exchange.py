@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pcs_gateway.errors import NoHealthyInstances
+from pcs_gateway.http.framing import encode_last_chunk
 from pcs_gateway.http.refusals import Refusal, RequestRefused
 from pcs_gateway.http.request_fields import RequestFields
 from pcs_gateway.proxy.answers import Answer, fixed, problem
@@ -381,12 +382,21 @@ class Exchange(ExchangeRecord):
             connection.transport.write(whole_response(self, head, body))
         self.finish(now)
 
-    def respond(self, head: ResponseHead, pieces: Sequence[bytes], *, is_framed: bool) -> None:
+    def respond(
+        self,
+        head: ResponseHead,
+        pieces: Sequence[bytes],
+        *,
+        is_framed: bool,
+        is_complete: bool = False,
+        trailers: Sequence[bytes] = (),
+    ) -> None:
         """
-        Pass on a response head with the first pieces of a body of which more will come.
+        Pass on a response head with the first pieces of its body.
 
         Args:
             is_framed: Content-Length tells the client where the body ends.
+            is_complete: There will be no more of it; only when it is not framed.
         """
         self.status = head.status
         now = self.plane.monotonic()
@@ -400,7 +410,10 @@ class Exchange(ExchangeRecord):
             self.keep_alive = False
         if connection is not None:
             connection.read_ahead(self.matched.limits.response_buffer)
-            connection.transport.write(response_head(self, head, pieces))
+            ending = encode_last_chunk(trailers) if is_complete and self.rechunks else b""
+            connection.transport.write(response_head(self, head, pieces, ending))
+        if is_complete:
+            self.finish(now)
 
     def respond_more(
         self, pieces: Sequence[bytes], *, is_complete: bool = False, trailers: Sequence[bytes] = ()

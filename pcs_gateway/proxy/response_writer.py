@@ -26,8 +26,8 @@ def whole_response(exchange: Exchange, head: ResponseHead, body: bytes) -> bytes
     return b"".join((head.start, _fields(exchange, head), body))
 
 
-def response_head(exchange: Exchange, head: ResponseHead, pieces: Sequence[bytes]) -> bytes:
-    """Give a response head with the first pieces of a body of which more will come."""
+def response_head(exchange: Exchange, head: ResponseHead, pieces: Sequence[bytes], ending: bytes) -> bytes:
+    """Give a response head with the first pieces of its body, and what ends it if they are all."""
     parts = (
         [head.start, CHUNKED, _fields(exchange, head)]
         if exchange.rechunks
@@ -36,6 +36,7 @@ def response_head(exchange: Exchange, head: ResponseHead, pieces: Sequence[bytes
     for piece in pieces:
         exchange.response_bytes += len(piece)
         parts.append(encode_chunk(piece) if exchange.rechunks else piece)
+    parts.append(ending)
     return b"".join(parts)
 
 

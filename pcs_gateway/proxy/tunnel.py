@@ -73,8 +73,7 @@ class Tunnel:
         exchange.connection = None
         exchange.drop_upstream()
         exchange.finish(exchange.plane.monotonic())
-        self._client.exchange = None
-        self._client.transport.close()
+        self._client.end()
 
 
 def switch_protocols(exchange: Exchange, head: ResponseHead, rest: bytes) -> None:

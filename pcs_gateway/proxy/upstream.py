@@ -11,10 +11,10 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from pcs_gateway.http.framing import ChunkedDecoder, FramingError
-from pcs_gateway.http.messages import ResponseHead
+from pcs_gateway.http.messages import ResponseHead, may_become_response
 from pcs_gateway.http.refusals import MalformedResponse
 from pcs_gateway.proxy.attempts import Failure
-from pcs_gateway.proxy.endings import response_broke_off
+from pcs_gateway.proxy.endings import drain_or_cut, response_broke_off
 from pcs_gateway.proxy.tunnel import switch_protocols
 
 if TYPE_CHECKING:
@@ -72,6 +72,11 @@ class UpstreamConnection(asyncio.Protocol):
         state = ("idle", "head", "body", "tunnel", "closed")[self.state]
         return f"<UpstreamConnection to {self.member.name}: {state}>"
 
+    @property
+    def is_open(self) -> bool:
+        """A request can be sent on it."""
+        return self.state != CLOSED
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
         self.pool.opened(self.member)
@@ -102,6 +107,8 @@ class UpstreamConnection(asyncio.Protocol):
         if end < 2 or end > RESPONSE_HEAD_LIMIT:
             if len(data) > RESPONSE_HEAD_LIMIT:
                 self.fail(Failure.HEAD_TOO_LARGE)
+            elif not may_become_response(data):
+                self.fail(Failure.MALFORMED)
             else:
                 self._pending = data
             return
@@ -159,17 +166,37 @@ class UpstreamConnection(asyncio.Protocol):
             self._remaining = length - len(body)
             self.state = BODY
             exchange.respond(head, [body] if body else [], is_framed=True)
+            if exchange.connection is None:
+                drain_or_cut(exchange)
 
     def _begin_unknown_length(self, exchange: Exchange, head: ResponseHead, body: bytes) -> None:
-        self.state = BODY
         if head.is_chunked:
-            self._decoder = ChunkedDecoder()
+            self._begin_chunks(exchange, head, body)
         else:
+            self.state = BODY
             self._may_persist = False
             self._remaining = UNTIL_CLOSE
-        exchange.respond(head, [], is_framed=False)
-        if body and self.state == BODY:
-            self._read_body(body)
+            exchange.respond(head, [body] if body else [], is_framed=False)
+        if exchange.connection is None:
+            drain_or_cut(exchange)
+
+    def _begin_chunks(self, exchange: Exchange, head: ResponseHead, body: bytes) -> None:
+        decoder = ChunkedDecoder()
+        try:
+            pieces, rest = decoder.feed(body)
+        except FramingError:
+            self.fail(Failure.MALFORMED)
+            return
+        if decoder.is_complete:
+            if rest:
+                self._may_persist = False
+            self._over(exchange)
+        else:
+            self.state = BODY
+            self._decoder = decoder
+        exchange.respond(
+            head, pieces, is_framed=False, is_complete=decoder.is_complete, trailers=decoder.trailers
+        )
 
     def _read_body(self, data: bytes) -> None:
         exchange = self.exchange

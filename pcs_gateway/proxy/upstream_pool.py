@@ -180,11 +180,15 @@ class UpstreamPool:
             except OSError:
                 failure = Failure.CONNECT_FAILED
             else:
-                if exchange.wants_connection(attempt):
+                if not connection.is_open:
+                    # closed as soon as accepted: nothing was sent
+                    failure = Failure.CONNECT_FAILED
+                elif exchange.wants_connection(attempt):
                     exchange.send(connection)
+                    return
                 else:
                     self.release(connection)
-                return
+                    return
             member.next_address += 1
         if exchange.wants_connection(attempt):
             exchange.attempt_failed(failure)
