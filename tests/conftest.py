@@ -8,6 +8,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import Callable, Generator, Mapping
+from typing import Any
 
 import pytest
 import uvloop
@@ -17,6 +18,7 @@ PROGRAMS = {
     "needs_haproxy": ("haproxy", "haproxy"),
     "needs_wrk": ("wrk", "wrk"),
     "needs_ab": ("ab", "apache2-utils"),
+    "needs_curl": ("curl", "curl"),
 }
 """Marker: the program looked for, and the Debian package that brings it."""
 
@@ -39,11 +41,31 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), *SYSTEM_DIRECTORIES])
 
 
+def end_test_that_timed_out(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """
+    Cancel whatever runs when the time of a test is over.
+
+    pytest-timeout raises from a signal handler; uvloop reports what a signal handler raises as an unhandled
+    exception and goes on waiting, so without this a test that hangs would hang for good.
+    """
+    loop.default_exception_handler(context)
+    if isinstance(context.get("exception"), pytest.fail.Exception):
+        for task in asyncio.all_tasks(loop):
+            task.cancel(str(context["exception"]))
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """Make the loop of one test."""
+    loop = uvloop.new_event_loop()
+    loop.set_exception_handler(end_test_that_timed_out)
+    return loop
+
+
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Run every asynchronous test on uvloop, as production does."""
-    return {"uvloop": uvloop.new_event_loop}
+    return {"uvloop": new_event_loop}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
