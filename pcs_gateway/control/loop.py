@@ -31,7 +31,7 @@ from pcs_gateway.processes.messages import EvidenceEntry, Hello, Verdict
 TICK_SECONDS = 0.1
 """How exactly ejections end and checks grow too old."""
 
-STOPPED_SECONDS = 3.0
+STOPPED_SECONDS = 1.0
 """A pause between two ticks from which on this process counts as having been stopped."""
 
 STORE_EVERY_SECONDS = 5.0
