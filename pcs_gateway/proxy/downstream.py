@@ -28,6 +28,8 @@ from pcs_gateway.proxy.endings import (
     refuse_or_break_off,
 )
 from pcs_gateway.proxy.exchange import Exchange
+from pcs_gateway.proxy.phases import NEVER
+from pcs_gateway.proxy.receiving import client_data
 from pcs_gateway.proxy.response_writer import refused_head
 
 if TYPE_CHECKING:
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from pcs_gateway.proxy.data_plane import DataPlane
     from pcs_gateway.proxy.routing import Route
 
-NEVER = float("inf")
 LINGER_SECONDS = 1.0
 """How long a half-closed connection is read, so that a client's late bytes cause no reset."""
 
@@ -133,7 +134,7 @@ class DownstreamConnection(asyncio.Protocol):
         exchange = self.exchange
         if exchange is not None:
             try:
-                rest = exchange.client_data(data)
+                rest = client_data(exchange, data)
             except RequestRefused as error:
                 refuse_or_break_off(exchange, error.refusal)
                 return
@@ -240,7 +241,7 @@ class DownstreamConnection(asyncio.Protocol):
         return rest
 
     def _limit_pipelined(self, rest: bytes) -> None:
-        """Beyond `pipelined_requests` that wait, the last of these ends the connection; the rest is discarded."""
+        """Of more requests than may wait, the first ones are answered and the rest is discarded."""
         limit = self.plane.limits.pipelined_requests
         if not self._is_ending and rest.count(HEAD_END) > limit:
             self._is_ending = True

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from pcs_gateway.http.refusals import Refusal
 from pcs_gateway.proxy.attempts import Failure
-from pcs_gateway.proxy.exchange import RECEIVING, STREAMING, TUNNELLING, WAITING
+from pcs_gateway.proxy.failing import attempt_failed
+from pcs_gateway.proxy.phases import RECEIVING, STREAMING, TUNNELLING, WAITING
 
 if TYPE_CHECKING:
     from pcs_gateway.proxy.exchange import Exchange
@@ -116,7 +117,7 @@ def expired(exchange: Exchange, now: float) -> None:
         exchange.refuse(Refusal.REQUEST_TIMEOUT)
     elif phase == WAITING and now < exchange.total_from + exchange.matched.request_total:
         exchange.drop_upstream()
-        exchange.attempt_failed(Failure.RESPONSE_TIMEOUT)
+        attempt_failed(exchange, Failure.RESPONSE_TIMEOUT)
     else:
         exchange.refuse(Refusal.TOTAL_TIMEOUT)
 

@@ -1,14 +1,15 @@
 """
 The life of one exchange: the front page of the data plane.
 
-    begin        the head is read: route, and the body that must be waited for    routing, request_body
+    begin        the head is read: route, and the body that must be waited for    routing, receiving
     attempt      a backend is leased, or the exchange queues, or is refused       balancing, upstream_pool
     leased       the request leaves in one write, on a pooled connection          request_writer, upstream
     respond      the response leaves in one write, as far as it came              response_writer
     finish       the lease ended with the backend's last byte; one record         telemetry
 
-The plain path runs through these without a task, a future or a timer. What ends an exchange otherwise
-(a client that left, a deadline) stands in `endings`, a protocol switch in `tunnel`. It finishes once.
+The plain path runs through these without a task, a future or a timer. What else may happen stands in
+`failing` (a failed attempt), `endings` (a client that left, a deadline) and `tunnel` (another protocol). Every
+exchange finishes once.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from pcs_gateway.http.framing import encode_last_chunk
 from pcs_gateway.http.refusals import Refusal, RequestRefused
 from pcs_gateway.http.request_fields import RequestFields
 from pcs_gateway.proxy.answers import Answer, fixed, problem
-from pcs_gateway.proxy.attempts import GATEWAY_FAILURE_STATUSES, Failure, may_try_again
-from pcs_gateway.proxy.request_body import RequestBody
+from pcs_gateway.proxy.attempts import GATEWAY_FAILURE_STATUSES
+from pcs_gateway.proxy.failing import no_backend
+from pcs_gateway.proxy.phases import CONNECTING, NEVER, OVER, QUEUED, RECEIVING, STREAMING, WAITING
+from pcs_gateway.proxy.receiving import begin_with_care
 from pcs_gateway.proxy.request_writer import request_head
 from pcs_gateway.proxy.response_writer import own_answer, response_head, response_more, whole_response
 from pcs_gateway.proxy.routing import Match, MethodNotRouted, Route
@@ -33,12 +36,10 @@ if TYPE_CHECKING:
     from pcs_gateway.http.messages import ResponseHead
     from pcs_gateway.proxy.data_plane import DataPlane
     from pcs_gateway.proxy.downstream import DownstreamConnection
+    from pcs_gateway.proxy.request_body import RequestBody
     from pcs_gateway.proxy.tunnel import Tunnel
     from pcs_gateway.proxy.upstream import UpstreamConnection
     from pcs_gateway.proxy.upstream_pool import UpstreamMember, UpstreamPool
-
-RECEIVING, QUEUED, CONNECTING, WAITING, STREAMING, TUNNELLING, OVER = range(7)
-NEVER = float("inf")
 
 
 class Exchange(ExchangeRecord):
@@ -144,7 +145,7 @@ class Exchange(ExchangeRecord):
             self.match = match = self.plane.router.match(self.method, fields.host, self.target)
             self.matched = route = match.route
             self.route = route.name
-            self._engage(route)
+            self.engage(route)
             return rest
         refusal = fields.refusal_1_1 if self.is_1_1 else fields.refusal_1_0
         if refusal is not None:
@@ -152,69 +153,10 @@ class Exchange(ExchangeRecord):
         self.match = match = self.plane.router.match(self.method, fields.host, self.target)
         self.matched = route = match.route
         self.route = route.name
-        return self._begin_with_care(route, fields, rest)
+        return begin_with_care(self, route, rest)
 
-    def _begin_with_care(self, route: Route, fields: RequestFields, rest: bytes) -> bytes:
-        if fields.framing:
-            if fields.upgrade and fields.upgrade != b"h2c" and fields.content_length != 0:
-                raise RequestRefused(Refusal.UPGRADE_WITH_BODY)
-            self.body = body = RequestBody(fields.content_length, route.limits.body_bytes, self.received)
-            if rest and not body.is_complete:
-                wire, rest = body.feed(rest)
-                body.keep(wire)
-            if not (
-                body.is_complete or self._is_buffer_full(body) or (fields.expects_continue and self.is_1_1)
-            ):
-                self.deadline = self.received + route.timeouts.stream_idle
-                return rest
-        elif fields.upgrade == b"h2c" and rest.startswith(b"PRI "):
-            # the upgrade is not taken up, and what a client sends in its hope is no request
-            rest = b""
-        self._engage(route)
-        return rest
-
-    def _is_buffer_full(self, body: RequestBody) -> bool:
-        return body.kept_bytes > self.matched.limits.request_buffer
-
-    def client_data(self, data: bytes) -> bytes:
-        """
-        Take bytes that the client sent during the exchange; give back what does not belong to it.
-
-        Raises:
-            RequestRefused: The body is malformed or too large.
-        """
-        body = self.body
-        if self.tunnel is not None:
-            self.tunnel.to_backend(data)
-            return b""
-        if body is None or body.is_complete:
-            return data
-        self.is_active = True
-        wire, rest = body.feed(data)
-        if self.phase >= WAITING and self.upstream is not None:
-            self.upstream.transport.write(wire)
-        else:
-            body.keep(wire)
-        if self.is_request_sent:
-            self._body_complete()
-        elif self._is_buffer_full(body):
-            if self.phase == RECEIVING:
-                self._engage(self.matched)
-            elif self.connection is not None and self.phase < WAITING:
-                self.connection.pause_reading()
-        return rest
-
-    def _body_complete(self) -> None:
-        self.total_from = now = self.plane.monotonic()
-        if self.phase == RECEIVING:
-            self.waited += now - self.received
-            self._engage(self.matched)
-        elif self.phase == WAITING:
-            self.waited += now - self.sent
-            self.sent = now
-            self.deadline = now + min(self.matched.response_head, self.matched.request_total)
-
-    def _engage(self, route: Route) -> None:
+    def engage(self, route: Route) -> None:
+        """Go on to an answer: the route's own, or a backend's."""
         pool = route.upstream_pool
         if pool is None:
             assert route.respond is not None
@@ -230,7 +172,7 @@ class Exchange(ExchangeRecord):
         try:
             lease = None if pool.waiters else pool.balancer.route_request(self, now, self.tried)
         except NoHealthyInstances:
-            self.no_backend()
+            no_backend(self)
             return
         if lease is not None:
             self.leased(lease, now)
@@ -284,48 +226,6 @@ class Exchange(ExchangeRecord):
             self.deadline = now + route.timeouts.stream_idle
             if self.connection is not None and not upstream.is_writing_paused:
                 self.connection.resume_reading()
-
-    def attempt_failed(self, failure: Failure) -> None:
-        """Take up a failed attempt: try again where that does no harm, else answer."""
-        now = self.plane.monotonic()
-        lease, self.lease = self.lease, None
-        self.upstream = None
-        pool = self.matched.upstream_pool
-        if lease is None or lease.member is None or pool is None:
-            return
-        member: UpstreamMember = lease.member  # type: ignore[assignment]
-        lease.end()
-        self.waited += now - (self.sent if self.phase == WAITING else self.attempted)
-        self.outcomes = (*self.outcomes, (member.name, failure.outcome))
-        self.wants_fresh = True
-        if failure.blames_backend:
-            self.tried = (*self.tried, member)
-            self.plane.evidence.failed(pool, member, failure.outcome, now)
-        else:
-            pool.drop_idle(member)
-        if self.connection is None or not self._may_try_again(failure, pool):
-            self.refuse(failure.answer)
-        elif now >= self.total_from + self.matched.request_total:
-            self.refuse(Refusal.TOTAL_TIMEOUT)
-        else:
-            self.attempt(pool, now)
-        pool.serve_waiters()
-
-    def _may_try_again(self, failure: Failure, pool: UpstreamPool) -> bool:
-        body = self.body
-        return may_try_again(
-            failure,
-            self.method,
-            self.matched.retry_methods,
-            self.attempts,
-            pool.config.retry.attempts,
-            is_replayable=body is None or body.is_replayable,
-        ) and any(member not in self.tried for member in pool.balancer.instances.members)
-
-    def no_backend(self) -> None:
-        """Answer that no backend is ready, with what the checks found."""
-        pool = self.matched.upstream_pool
-        self.refuse(Refusal.NO_HEALTHY_BACKEND, backends=pool.balancer.explain() if pool else ())
 
     def queue_timed_out(self) -> None:
         """Answer that waiting for a lease took too long."""

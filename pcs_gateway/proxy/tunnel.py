@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pcs_gateway.proxy.exchange import TUNNELLING
+from pcs_gateway.proxy.phases import TUNNELLING
 from pcs_gateway.proxy.response_writer import upgrade_head
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from pcs_gateway.http.messages import ResponseHead, may_become_response
 from pcs_gateway.http.refusals import MalformedResponse
 from pcs_gateway.proxy.attempts import Failure
 from pcs_gateway.proxy.endings import drain_or_cut, response_broke_off
+from pcs_gateway.proxy.failing import attempt_failed
 from pcs_gateway.proxy.tunnel import switch_protocols
 
 if TYPE_CHECKING:
@@ -251,7 +252,7 @@ class UpstreamConnection(asyncio.Protocol):
         if exchange is not None:
             exchange.upstream = None
             if was_reading_head:
-                exchange.attempt_failed(failure)
+                attempt_failed(exchange, failure)
             else:
                 response_broke_off(exchange)
 
@@ -298,7 +299,7 @@ class UpstreamConnection(asyncio.Protocol):
         exchange.upstream = None
         if state == HEAD:
             is_stale = self.is_reused and not self._pending and not self._interim
-            exchange.attempt_failed(Failure.STALE_CONNECTION if is_stale else Failure.RESET)
+            attempt_failed(exchange, Failure.STALE_CONNECTION if is_stale else Failure.RESET)
         elif state == TUNNEL and exchange.tunnel is not None:
             exchange.tunnel.close()
         elif state == BODY and self._remaining == UNTIL_CLOSE and self._decoder is None and exc is None:

@@ -18,6 +18,7 @@ from pcs_gateway.balancing import LoadBalancer
 from pcs_gateway.errors import NoHealthyInstances
 from pcs_gateway.http.messages import ResponseHead, read_response_head
 from pcs_gateway.proxy.attempts import Failure
+from pcs_gateway.proxy.failing import attempt_failed, no_backend
 from pcs_gateway.proxy.upstream import UpstreamConnection
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ class UpstreamPool:
                     return
             member.next_address += 1
         if exchange.wants_connection(attempt):
-            exchange.attempt_failed(failure)
+            attempt_failed(exchange, failure)
 
     def opened(self, member: UpstreamMember) -> None:
         """Count a connection."""
@@ -271,7 +272,7 @@ class UpstreamPool:
             if lease is not None:
                 exchange.leased(lease, now)
             elif unanswerable:
-                exchange.no_backend()
+                no_backend(exchange)
 
     def _poll(self) -> None:
         if self.waiters and not self._is_polling:

@@ -1,0 +1,9 @@
+"""What an exchange can be waiting for, in the order in which it can happen."""
+
+from __future__ import annotations
+
+RECEIVING, QUEUED, CONNECTING, WAITING, STREAMING, TUNNELLING, OVER = range(7)
+"""The client's body; a lease; a connection; the response head; its rest; a tunnel's end; nothing."""
+
+NEVER = float("inf")
+"""A deadline that does not come."""

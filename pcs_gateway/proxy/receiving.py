@@ -1,0 +1,86 @@
+"""The request body as it comes: kept until it is complete or the buffer is full, then passed through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pcs_gateway.http.refusals import Refusal, RequestRefused
+from pcs_gateway.proxy.phases import RECEIVING, WAITING
+from pcs_gateway.proxy.request_body import RequestBody
+
+if TYPE_CHECKING:
+    from pcs_gateway.proxy.exchange import Exchange
+    from pcs_gateway.proxy.routing import Route
+
+
+def begin_with_care(exchange: Exchange, route: Route, rest: bytes) -> bytes:
+    """
+    Take up a request with a body, an upgrade or an expectation; give back what follows it.
+
+    Raises:
+        RequestRefused: The body is malformed or too large, or there must be none.
+    """
+    fields = exchange.fields
+    if fields.framing:
+        if fields.upgrade and fields.upgrade != b"h2c" and fields.content_length != 0:
+            raise RequestRefused(Refusal.UPGRADE_WITH_BODY)
+        exchange.body = body = RequestBody(fields.content_length, route.limits.body_bytes, exchange.received)
+        if rest and not body.is_complete:
+            wire, rest = body.feed(rest)
+            body.keep(wire)
+        if not (
+            body.is_complete
+            or _is_buffer_full(exchange, body)
+            or (fields.expects_continue and exchange.is_1_1)
+        ):
+            exchange.deadline = exchange.received + route.timeouts.stream_idle
+            return rest
+    elif fields.upgrade == b"h2c" and rest.startswith(b"PRI "):
+        # the upgrade is not taken up, and what a client sends in its hope is no request
+        rest = b""
+    exchange.engage(route)
+    return rest
+
+
+def _is_buffer_full(exchange: Exchange, body: RequestBody) -> bool:
+    return body.kept_bytes > exchange.matched.limits.request_buffer
+
+
+def client_data(exchange: Exchange, data: bytes) -> bytes:
+    """
+    Take bytes that the client sent during the exchange; give back what does not belong to it.
+
+    Raises:
+        RequestRefused: The body is malformed or too large.
+    """
+    body = exchange.body
+    if exchange.tunnel is not None:
+        exchange.tunnel.to_backend(data)
+        return b""
+    if body is None or body.is_complete:
+        return data
+    exchange.is_active = True
+    wire, rest = body.feed(data)
+    if exchange.phase >= WAITING and exchange.upstream is not None:
+        exchange.upstream.transport.write(wire)
+    else:
+        body.keep(wire)
+    if exchange.is_request_sent:
+        _body_complete(exchange)
+    elif _is_buffer_full(exchange, body):
+        if exchange.phase == RECEIVING:
+            exchange.engage(exchange.matched)
+        elif exchange.connection is not None and exchange.phase < WAITING:
+            exchange.connection.pause_reading()
+    return rest
+
+
+def _body_complete(exchange: Exchange) -> None:
+    exchange.total_from = now = exchange.plane.monotonic()
+    if exchange.phase == RECEIVING:
+        exchange.waited += now - exchange.received
+        exchange.engage(exchange.matched)
+    elif exchange.phase == WAITING:
+        exchange.waited += now - exchange.sent
+        exchange.sent = now
+        exchange.deadline = now + min(exchange.matched.response_head, exchange.matched.request_total)
