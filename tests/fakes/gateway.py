@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from random import Random
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from pcs_gateway.backends.backend import Backend, Health, HealthStatus
 from pcs_gateway.backends.pool import PoolSnapshot
@@ -28,6 +29,7 @@ from pcs_gateway.proxy.data_plane import DataPlane
 from pcs_gateway.telemetry.delta import Delta
 from pcs_gateway.telemetry.record import ExchangeRecord
 from pcs_gateway.telemetry.recorder import Recorder
+from tests.fakes.backend import Script, ScriptedBackend
 from tests.fakes.raw_client import RawClient
 from tests.fakes.waiting import until
 
@@ -274,3 +276,24 @@ class Gateway:
             and not self.acceptor.under_way
             and not any(pool.connecting for pool in self.plane.pools.values())
         )
+
+
+class Conversation(NamedTuple):
+    """A client, the gateway it is connected to, and the only backend behind that."""
+
+    client: RawClient
+    gateway: Gateway
+    backend: ScriptedBackend
+
+
+@asynccontextmanager
+async def talking(
+    script: Script, pool: Mapping[str, Any] | None = None, **sections: Any
+) -> AsyncIterator[Conversation]:
+    """Connect a client through a gateway to a backend that follows a script."""
+    async with (
+        ScriptedBackend(script) as backend,
+        Gateway(one_pool(backend.url, pool=pool, **sections)) as gateway,
+        gateway.client() as client,
+    ):
+        yield Conversation(client, gateway, backend)
