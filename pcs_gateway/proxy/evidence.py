@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 from pcs_gateway.backends.outlier import PoolStanding, objection_to_ejecting
 from pcs_gateway.processes.messages import EvidenceEntry
+from pcs_gateway.proxy.attempts import GATEWAY_FAILURE_STATUSES
 
 if TYPE_CHECKING:
     from pcs_gateway.backends.member import Member
+    from pcs_gateway.proxy.exchange import Exchange
     from pcs_gateway.proxy.upstream_pool import UpstreamPool
 
 
@@ -65,3 +67,21 @@ class Evidence:
         for member in pool.balancer.members:
             if member.successes:
                 self._note_success(pool, member)
+
+
+def judge(exchange: Exchange, status: int, now: float) -> None:
+    """Note what the response says of its backend."""
+    member: Member = exchange.lease.member  # type: ignore[union-attr, assignment]
+    pool: UpstreamPool = exchange.matched.upstream_pool  # type: ignore[assignment]
+    if status in GATEWAY_FAILURE_STATUSES:
+        exchange.plane.evidence.failed(pool, member, f"http_{status}", now)
+    else:
+        member.successes += 1
+        member.consecutive_failures = 0
+        if pool.uses_latency:
+            pool.balancer.observe(member, now - exchange.sent, now)
+    if exchange.outcomes:
+        exchange.outcomes = (
+            *exchange.outcomes,
+            (member.name, "server_error" if status >= 500 else "success"),
+        )

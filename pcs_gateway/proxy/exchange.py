@@ -8,8 +8,8 @@ The life of one exchange: the front page of the data plane.
     finish       the lease ended with the backend's last byte; one record         telemetry
 
 The plain path runs through these without a task, a future or a timer. What else may happen stands in
-`failing` (a failed attempt), `endings` (a client that left, a deadline) and `tunnel` (another protocol). Every
-exchange finishes once.
+`failing` (a failed attempt), `endings` (a client that left, a deadline) and `tunnel` (another protocol). It
+finishes once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pcs_gateway.http.framing import encode_last_chunk
 from pcs_gateway.http.refusals import Refusal, RequestRefused
 from pcs_gateway.http.request_fields import RequestFields
 from pcs_gateway.proxy.answers import Answer, fixed, problem
-from pcs_gateway.proxy.attempts import GATEWAY_FAILURE_STATUSES
+from pcs_gateway.proxy.evidence import judge
 from pcs_gateway.proxy.failing import no_backend
 from pcs_gateway.proxy.phases import CONNECTING, NEVER, OVER, QUEUED, RECEIVING, STREAMING, WAITING
 from pcs_gateway.proxy.receiving import begin_with_care
@@ -245,20 +245,6 @@ class Exchange(ExchangeRecord):
         body = self.body
         return body is None or body.is_complete
 
-    @property
-    def wants_upgrade(self) -> bool:
-        """The client asked for a tunnel, the route allows it and the client is still there."""
-        fields = self.fields
-        return bool(
-            fields.upgrade
-            and self.matched.allow_upgrade
-            and fields.upgrade not in (b"h2c", b"h2")
-            and self.method == b"GET"
-            and self.body is None
-            and self.is_1_1
-            and self.connection is not None
-        )
-
     def respond_whole(self, head: ResponseHead, body: bytes) -> None:
         """Pass on a response that came complete, framed by its length or without a body."""
         self.status = status = head.status
@@ -267,7 +253,7 @@ class Exchange(ExchangeRecord):
         self.time_to_first_byte = now - self.received
         self.phase = STREAMING
         if status >= 500 or self.attempts > 1 or self.matched.uses_latency:
-            self.judge(status, now)
+            judge(self, status, now)
         else:
             member: Member = self.lease.member  # type: ignore[union-attr, assignment]
             member.successes += 1
@@ -302,7 +288,7 @@ class Exchange(ExchangeRecord):
         now = self.plane.monotonic()
         self.time_to_first_byte = now - self.received
         self.phase = STREAMING
-        self.judge(head.status, now)
+        judge(self, head.status, now)
         self.deadline = now + self.matched.timeouts.stream_idle
         self.rechunks = not is_framed and self.is_1_1
         connection = self.connection
@@ -324,20 +310,6 @@ class Exchange(ExchangeRecord):
             self.connection.transport.write(response_more(self, pieces, trailers, is_complete=is_complete))
         if is_complete:
             self.finish(self.plane.monotonic())
-
-    def judge(self, status: int, now: float) -> None:
-        """Note what the response says of its backend."""
-        member: Member = self.lease.member  # type: ignore[union-attr, assignment]
-        pool: UpstreamPool = self.matched.upstream_pool  # type: ignore[assignment]
-        if status in GATEWAY_FAILURE_STATUSES:
-            self.plane.evidence.failed(pool, member, f"http_{status}", now)
-        else:
-            member.successes += 1
-            member.consecutive_failures = 0
-            if pool.uses_latency:
-                pool.balancer.observe(member, now - self.sent, now)
-        if self.outcomes:
-            self.outcomes = (*self.outcomes, (member.name, "server_error" if status >= 500 else "success"))
 
     def pass_interim(self, head: ResponseHead) -> None:
         """Pass on a 1xx response; a client of HTTP/1.0 must not see one (RFC 9110 section 15.2)."""

@@ -1,4 +1,4 @@
-"""The request body as it comes: kept until it is complete or the buffer is full, then passed through."""
+"""What a request brings besides its head: the body, kept until complete or the buffer is full; an upgrade."""
 
 from __future__ import annotations
 
@@ -84,3 +84,17 @@ def _body_complete(exchange: Exchange) -> None:
         exchange.waited += now - exchange.sent
         exchange.sent = now
         exchange.deadline = now + min(exchange.matched.response_head, exchange.matched.request_total)
+
+
+def wants_upgrade(exchange: Exchange) -> bool:
+    """The client asked for a tunnel, the route allows it and the client is still there."""
+    fields = exchange.fields
+    return bool(
+        fields.upgrade
+        and exchange.matched.allow_upgrade
+        and fields.upgrade not in (b"h2c", b"h2")
+        and exchange.method == b"GET"
+        and exchange.body is None
+        and exchange.is_1_1
+        and exchange.connection is not None
+    )

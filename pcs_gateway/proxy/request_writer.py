@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pcs_gateway.proxy.receiving import wants_upgrade
+
 if TYPE_CHECKING:
     from pcs_gateway.proxy.downstream import DownstreamConnection
     from pcs_gateway.proxy.exchange import Exchange
@@ -63,7 +65,7 @@ def _write_unusual(exchange: Exchange, member: UpstreamMember) -> bytes:
     lines = b""
     if exchange.matched.upstream_host == "backend":
         lines = b"Host: %b\r\n" % backend_host(member)
-    if exchange.wants_upgrade:
+    if wants_upgrade(exchange):
         lines += b"Connection: upgrade\r\nUpgrade: %b\r\n" % exchange.fields.upgrade
     return lines
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pcs_gateway.proxy.evidence import judge
 from pcs_gateway.proxy.phases import TUNNELLING
 from pcs_gateway.proxy.response_writer import upgrade_head
 
@@ -87,6 +88,6 @@ def switch_protocols(exchange: Exchange, head: ResponseHead, rest: bytes) -> Non
     exchange.time_to_first_byte = now - exchange.received
     exchange.keep_alive = False
     exchange.deadline = now + exchange.matched.timeouts.tunnel_idle
-    exchange.judge(101, now)
+    judge(exchange, 101, now)
     exchange.tunnel = tunnel = Tunnel(exchange, connection, upstream)
     tunnel.open(head, rest)

@@ -16,6 +16,7 @@ from pcs_gateway.http.refusals import MalformedResponse
 from pcs_gateway.proxy.attempts import Failure
 from pcs_gateway.proxy.endings import drain_or_cut, response_broke_off
 from pcs_gateway.proxy.failing import attempt_failed
+from pcs_gateway.proxy.receiving import wants_upgrade
 from pcs_gateway.proxy.tunnel import switch_protocols
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.close()
             return
         if head.status == 101:
-            if exchange.wants_upgrade:
+            if wants_upgrade(exchange):
                 self.state = TUNNEL
                 switch_protocols(exchange, head, rest)
             else:
