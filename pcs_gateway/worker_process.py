@@ -86,7 +86,7 @@ class Worker:
         sockets = [socket.socket(fileno=listener.fd) for listener in plan.listeners]
         self._acceptor = Acceptor(loop, self._plane, scoreboard, row, sockets, self._cannot_accept)
         self._config: GatewayConfig | None = None
-        self._access_writer: LineWriter | None = None
+        self._access_log_error = ""
         self._has_ended = asyncio.Event()
         self._drain_deadline = float("inf")
 
@@ -112,8 +112,10 @@ class Worker:
         self._plane.replace_pools(snapshot.pools, config.pools)
         self._plane.configure(config.routes, config.limits, config.timeouts, config.forwarding)
         self._row.snapshot_version = snapshot.version
-        gc.collect()
-        gc.freeze()
+        if before is None:
+            # what lives as long as the worker is never looked at again by the collector
+            gc.collect()
+            gc.freeze()
 
     def _open_access_log(self, config: GatewayConfig) -> None:
         access = config.logging.access
@@ -139,7 +141,9 @@ class Worker:
 
     async def run(self) -> None:
         """Serve until drained."""
-        watch_lifeline(self._plan.lifeline_fd, self.drain, self._plan.drain_timeout + LAST_RESORT_SECONDS)
+        watch_lifeline(
+            self._plan.lifeline_fd, self._supervisor_gone, self._plan.drain_timeout + LAST_RESORT_SECONDS
+        )
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self.drain)
         self._loop.add_signal_handler(signal.SIGHUP, self._reopen_access_log)
@@ -175,10 +179,24 @@ class Worker:
         self._heartbeat.beat()
         self._plane.sweep()
         if self._plane.access_log is not None:
-            self._plane.access_log.flush()
+            self._flush_access_log(self._plane.access_log)
         if self._plane.is_draining:
             self._watch_drain()
         self._loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def _flush_access_log(self, access_log: AccessLog) -> None:
+        """Hand the lines on; say once when they cannot be written, and once when they can again."""
+        access_log.flush()
+        if access_log.error != self._access_log_error:
+            self._access_log_error = access_log.error
+            if access_log.error:
+                self._log.error("access_log_not_written", error=access_log.error)
+            else:
+                self._log.info("access_log_written_again")
+
+    def _supervisor_gone(self) -> None:
+        if not self._plane.is_draining:
+            self.drain()
 
     def _reopen_access_log(self) -> None:
         if self._plane.access_log is not None:

@@ -177,8 +177,9 @@ class DataPlane:
         for key in [key for key in self._members if key not in current]:
             self._remove(self._members.pop(key))
         for pool in gone:
-            while pool.waiters:
-                pool.waiters[0][0].queue_timed_out()
+            # an exchange that came before the change may still hold it: nobody is left to lease there
+            pool.balancer.replace((), 0)
+            pool.serve_waiters()
 
     def replace_pool(self, snapshot: PoolSnapshot) -> None:
         """Take over one pool: readiness, weights, addresses, members."""
