@@ -5,7 +5,7 @@ import sys
 
 from pcs_gateway.processes.tickets import Tickets
 
-DRAWS = 20_000
+DRAWS = 200_000
 PROGRAM = f"""
 import os, sys
 from pcs_gateway.processes.tickets import Tickets
