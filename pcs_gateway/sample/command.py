@@ -118,6 +118,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         uvloop.run(serve(config))
     except OSError as error:
-        sys.stderr.write(f"sample PCS: cannot listen on {config.host}:{config.port}: {os.strerror(error.errno or 0)}\n")
+        sys.stderr.write(
+            f"sample PCS: cannot listen on {config.host}:{config.port}: {os.strerror(error.errno or 0)}\n"
+        )
         return 1
     return 0

@@ -63,9 +63,7 @@ class TestObserve:
         """A worker that saw five failures is told when another one saw a success between them."""
         seen = rulings([failures(3, worker=1), success(worker=2), failures(2, worker=1)])
 
-        reason = (
-            "5 gateway failures in a row at one worker; spared: other workers saw it succeed"
-        )
+        reason = "5 gateway failures in a row at one worker; spared: other workers saw it succeed"
         assert Ruling(0.0, reason) == seen[-1]
 
     def test_counting_begins_anew_after_a_ruling(self) -> None:
