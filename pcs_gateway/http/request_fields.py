@@ -9,7 +9,6 @@ section anew must be cheap too, which is why only the fields that matter here ar
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from functools import partial
 
 import httptools
@@ -48,6 +47,8 @@ _FORWARDING = 9
 _EXPECT = 10
 
 _USUAL_KINDS = frozenset((_HOP_BY_HOP, _CONNECTION, _REQUEST_ID, _TRACE, _FORWARDING))
+
+_STAYING_KINDS = frozenset((_HOST, _TRANSFER_ENCODING, _EXPECT))
 
 _KINDS: dict[bytes, int] = {
     **dict.fromkeys(HOP_BY_HOP, _HOP_BY_HOP),
@@ -100,8 +101,9 @@ class RequestFields:
 
     Attributes:
         section: As received, each line with its CR LF.
-        end_to_end: The section without hop-by-hop fields and without what the gateway writes anew.
-        framing: The field line that frames the body for the backend; empty when there is no body.
+        announces_body: It has Content-Length or Transfer-Encoding, even if the body is empty.
+        forwarded: The section for the backend: without the connection's fields and those about proxies; Host,
+            the framing and a sound identity stay where they are.
         content_length: In bytes; None when there is no such field.
         host: The value of Host; empty when there is none.
         is_plain: In HTTP/1.1 nothing about it needs care: a Host, no body, no upgrade, no expectation.
@@ -113,10 +115,10 @@ class RequestFields:
     """
 
     __slots__ = (
+        "announces_body",
         "content_length",
-        "end_to_end",
         "expects_continue",
-        "framing",
+        "forwarded",
         "has_close",
         "has_forwarding",
         "has_identity",
@@ -131,7 +133,7 @@ class RequestFields:
         "upgrade",
     )
 
-    def __init__(self, section: bytes, spellings: Spellings) -> None:
+    def __init__(self, section: bytes, spellings: Spellings, parser: SectionParser) -> None:
         """
         Read a field section.
 
@@ -139,20 +141,37 @@ class RequestFields:
             RequestRefused: It must not be forwarded; the reason says why.
         """
         self.section = section
-        fields = _read(section)
+        fields = parser.parse(section)
         self.has_forwarding = self.has_close = self.has_keep_alive = self.expects_continue = False
+        self.announces_body = False
         self.content_length: int | None = None
         self.refusal_1_1: Refusal | None = None
         self.refusal_1_0: Refusal | None = None
-        self.framing = self.host = self.upgrade = self.request_id = self.traceparent = b""
+        self.host = self.upgrade = self.request_id = self.traceparent = b""
         names = fields.keys()
         if names <= spellings.keys() and len(fields) == section.count(b"\n"):
             special = [(spellings[name], name, fields[name]) for name in names & spellings.special]
         else:
             special = [field for field in _each_field(section, spellings) if field[0]]
         tokens = self._conclude(special)
-        cut = _cut(section, special) if tokens <= _USUAL_TOKENS else None
-        self.end_to_end = _without_names(section, special, tokens) if cut is None else cut
+        dropped = [field for field in special if not self._stays(field[0], field[2])]
+        cut = _cut(section, dropped) if tokens <= _USUAL_TOKENS else None
+        self.forwarded = _without_names(section, dropped, tokens) if cut is None else cut
+
+    def _stays(self, kind: int, value: bytes) -> bool:
+        """Whether a special field may be forwarded where it stands."""
+        if kind == _REQUEST_ID:
+            return bool(self.request_id)
+        if kind == _TRACE:
+            return bool(self.traceparent)
+        if kind == _CONTENT_LENGTH:
+            return value == b"%d" % (self.content_length or 0)
+        return kind in _STAYING_KINDS
+
+    def without_host(self) -> bytes:
+        """Give `forwarded` without the Host line, for a backend that is told another one."""
+        lines = self.forwarded.split(b"\r\n")
+        return b"\r\n".join([line for line in lines if line.partition(b":")[0].lower() != b"host"])
 
     @property
     def values(self) -> dict[bytes, bytes]:
@@ -212,50 +231,71 @@ class RequestFields:
             self.refusal_1_0 = Refusal.REPEATED_HOST if count else None
 
     def _judge_framing(self, said: dict[int, bytes]) -> None:
+        self.announces_body = True
         coding = said.get(_TRANSFER_ENCODING)
         if coding is not None:
             if coding.lower() != b"chunked":
                 raise RequestRefused(Refusal.UNSUPPORTED_TRANSFER_CODING)
-            self.framing = b"Transfer-Encoding: chunked\r\n"
             self.refusal_1_0 = Refusal.TRANSFER_CODING_IN_HTTP_1_0
             return
         length = said[_CONTENT_LENGTH]
         if not _DIGITS.fullmatch(length):
             raise RequestRefused(Refusal.MALFORMED_CONTENT_LENGTH)
         self.content_length = int(length)
-        self.framing = b"Content-Length: %d\r\n" % self.content_length
 
 
-def _read(section: bytes) -> dict[bytes, bytes]:
+class SectionParser:
     """
-    Let llhttp judge a section; give the first value of each name as it is spelled.
+    llhttp, judging one field section after another.
 
-    llhttp calls methods of built-in types here: a callback in Python for each field would cost as much as
-    all the rest of reading.
+    It calls methods of built-in types: a callback in Python for each field would cost as much as all the rest
+    of reading. A parser that has read a whole message without a body stands at the beginning again; any other
+    is thrown away.
     """
-    fields: dict[bytes, bytes] = {}
-    ends: list[None] = []
-    receiver = _Receiver()
-    receiver.on_header = fields.setdefault
-    receiver.on_headers_complete = partial(ends.append, None)
-    try:
-        httptools.HttpRequestParser(receiver).feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % section)
-    except httptools.HttpParserUpgrade:
-        pass
-    except httptools.HttpParserError as error:
-        raise RequestRefused(diagnose(section)) from error
-    if not ends:
-        raise RequestRefused(diagnose(section))
-    return fields
 
+    __slots__ = (
+        "_ends",
+        "_fields",
+        "_messages",
+        "_parser",
+        "on_header",
+        "on_headers_complete",
+        "on_message_complete",
+    )
 
-class _Receiver:
-    """What llhttp calls."""
+    def __init__(self) -> None:
+        self._fields: dict[bytes, bytes] = {}
+        self._ends: list[None] = []
+        self.on_header = self._fields.setdefault
+        self.on_headers_complete = partial(self._ends.append, None)
+        self._messages: list[None] = []
+        self.on_message_complete = partial(self._messages.append, None)
+        self._parser = httptools.HttpRequestParser(self)
 
-    __slots__ = ("on_header", "on_headers_complete")
+    def parse(self, section: bytes) -> dict[bytes, bytes]:
+        """
+        Give the first value of each name as it is spelled; the dictionary is used again for the next section.
 
-    on_header: Callable[[bytes, bytes], bytes]
-    on_headers_complete: Callable[[], None]
+        Raises:
+            RequestRefused: The section is malformed.
+        """
+        self._fields.clear()
+        self._ends.clear()
+        self._messages.clear()
+        parser = self._parser
+        try:
+            parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % section)
+        except httptools.HttpParserUpgrade:
+            self._parser = httptools.HttpRequestParser(self)
+        except httptools.HttpParserError as error:
+            self._parser = httptools.HttpRequestParser(self)
+            raise RequestRefused(diagnose(section)) from error
+        if len(self._ends) != 1:
+            self._parser = httptools.HttpRequestParser(self)
+            raise RequestRefused(diagnose(section))
+        if len(self._messages) != 1 or not parser.should_keep_alive():
+            self._parser = httptools.HttpRequestParser(self)
+        return self._fields
 
 
 def _each_field(section: bytes, spellings: Spellings) -> list[_SpecialField]:
@@ -265,20 +305,21 @@ def _each_field(section: bytes, spellings: Spellings) -> list[_SpecialField]:
 
 
 def _cut(section: bytes, special: list[_SpecialField]) -> bytes | None:
-    """Cut the special fields but Expect out of a section; None when one is not written in the usual way."""
+    """Cut fields out of a section; None when one is not written in the usual way."""
+    if not special:
+        return section
     text = b"\n" + section
-    for kind, name, value in special:
-        if kind != _EXPECT:
-            shorter = text.replace(b"\n%b: %b\r" % (name, value), b"", 1)
-            if len(shorter) == len(text):
-                return None
-            text = shorter
+    for _, name, value in special:
+        shorter = text.replace(b"\n%b: %b\r" % (name, value), b"", 1)
+        if len(shorter) == len(text):
+            return None
+        text = shorter
     return text[1:]
 
 
 def _without_names(section: bytes, special: list[_SpecialField], tokens: frozenset[bytes]) -> bytes:
     """The careful way: for unusual spacing, and for fields that Connection names."""
-    names = {name.lower() for kind, name, _ in special if kind != _EXPECT}
+    names = {name.lower() for _, name, _ in special}
     names |= tokens - NEVER_NAMED_BY_CONNECTION
     lines = section.split(b"\r\n")
     return b"\r\n".join([line for line in lines if line.partition(b":")[0].lower() not in names])
@@ -303,11 +344,12 @@ _USUAL_TOKENS = frozenset((b"close", b"keep-alive", b"upgrade", b"te", b"http2-s
 class RequestFieldsReader:
     """Reads field sections for a gateway's settings, and remembers those that come again."""
 
-    __slots__ = ("_most_fields", "_spellings", "known")
+    __slots__ = ("_most_fields", "_parser", "_spellings", "known")
 
     def __init__(self, request_id_name: bytes, most_fields: int) -> None:
         self._spellings = Spellings(request_id_name)
         self._most_fields = most_fields
+        self._parser = SectionParser()
         self.known: Memo[bytes, RequestFields] = Memo(self.read, limit=MEMO_SECTIONS)
 
     def read(self, section: bytes) -> RequestFields:
@@ -319,4 +361,4 @@ class RequestFieldsReader:
         """
         if section.count(b"\n") > self._most_fields:
             raise RequestRefused(Refusal.TOO_MANY_FIELDS)
-        return RequestFields(section, self._spellings)
+        return RequestFields(section, self._spellings, self._parser)

@@ -334,7 +334,7 @@ class Exchange(ExchangeRecord):
 
     def refused(self, error: RequestRefused) -> None:
         """Answer a request that must not be forwarded."""
-        if self.body is None and self.fields.framing and self.fields.content_length != 0:
+        if self.body is None and self.fields.announces_body and self.fields.content_length != 0:
             # its body will come, and is not the next request
             self.keep_alive = False
         self.refuse(error.refusal, allowed=error.allowed if isinstance(error, MethodNotRouted) else b"")

@@ -21,7 +21,7 @@ def begin_with_care(exchange: Exchange, route: Route, rest: bytes) -> bytes:
         RequestRefused: The body is malformed or too large, or there must be none.
     """
     fields = exchange.fields
-    if fields.framing:
+    if fields.announces_body:
         if fields.upgrade and fields.upgrade != b"h2c" and fields.content_length != 0:
             raise RequestRefused(Refusal.UPGRADE_WITH_BODY)
         exchange.body = body = RequestBody(fields.content_length, route.limits.body_bytes, exchange.received)

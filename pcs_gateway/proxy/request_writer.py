@@ -14,6 +14,7 @@ from pcs_gateway.proxy.receiving import wants_upgrade
 if TYPE_CHECKING:
     from pcs_gateway.proxy.downstream import DownstreamConnection
     from pcs_gateway.proxy.exchange import Exchange
+    from pcs_gateway.proxy.routing import Route
     from pcs_gateway.proxy.upstream_pool import UpstreamMember
 
 
@@ -23,7 +24,8 @@ def request_head(exchange: Exchange, member: UpstreamMember) -> bytes:
     assert connection is not None
     fields = exchange.fields
     route = exchange.matched
-    if connection.written_for_fields is fields and connection.written_for_route is route:
+    is_known = connection.written_for_fields is fields and connection.written_for_route is route
+    if is_known and not exchange.match.authority:
         written = connection.written
     else:
         written = _write_fields(exchange, connection, member)
@@ -47,17 +49,13 @@ def _with_identity(exchange: Exchange, written: bytes) -> bytes:
     """The head of a request that has an identity already: the client's, or that of an attempt before."""
     fields = exchange.fields
     exchange.ensure_request_id()
-    traceparent = fields.traceparent
-    if not traceparent:
+    request_id = traceparent = b""
+    if not fields.request_id:
+        request_id = b"%b%b\r\n" % (exchange.plane.request_id_start, exchange.request_id)
+    if not fields.traceparent:
         drawn = exchange.plane.identities.draw()
-        traceparent = b"00-%b-%b-01" % (drawn[:32], drawn[32:])
-    return b"%b%b%b%b\r\ntraceparent: %b\r\n\r\n" % (
-        exchange.match.line,
-        written,
-        exchange.plane.request_id_start,
-        exchange.request_id,
-        traceparent,
-    )
+        traceparent = b"traceparent: 00-%b-%b-01\r\n" % (drawn[:32], drawn[32:])
+    return b"%b%b%b%b\r\n" % (exchange.match.line, written, request_id, traceparent)
 
 
 def _write_unusual(exchange: Exchange, member: UpstreamMember) -> bytes:
@@ -77,7 +75,7 @@ def backend_host(member: UpstreamMember) -> bytes:
 
 def asked_host(exchange: Exchange) -> bytes:
     """Give the host that the client asked for; empty for an HTTP/1.0 request without Host."""
-    return exchange.match.target.authority or exchange.fields.host
+    return exchange.match.authority or exchange.fields.host
 
 
 def _write_fields(exchange: Exchange, connection: DownstreamConnection, member: UpstreamMember) -> bytes:
@@ -85,26 +83,31 @@ def _write_fields(exchange: Exchange, connection: DownstreamConnection, member: 
     fields = exchange.fields
     route = exchange.matched
     host = asked_host(exchange)
-    section = fields.end_to_end
+    section = fields.forwarded
+    if route.upstream_host != "preserve" or host != fields.host or not host:
+        section = _host_line(route, host, member) + fields.without_host()
     if not exchange.is_1_1 and fields.expects_continue:
         # RFC 9110 section 10.1.1: an HTTP/1.0 client's expectation is ignored, not passed on
         lines = section.split(b"\r\n")[:-1]
         section = b"".join([line + b"\r\n" for line in lines if not line.lower().startswith(b"expect:")])
     if route.request_edits:
         section = route.request_edits.apply(section)
-    if route.upstream_host == "preserve":
-        host_line = b"Host: %b\r\n" % (host or backend_host(member))
-    elif route.upstream_host == "backend":
-        host_line = b""
-    else:
-        host_line = b"Host: %b\r\n" % route.upstream_host.encode("latin-1")
-    written = b"".join((host_line, section, fields.framing, _forwarding(exchange, connection, host)))
+    written = section + _forwarding(exchange, connection, host)
     # an identity comes once; an authority in the target or a missing Host concern this request alone
-    if not fields.has_identity and fields.host and not exchange.match.target.authority:
+    if not fields.has_identity and fields.host and not exchange.match.authority:
         connection.written_for_fields = fields
         connection.written_for_route = route
         connection.written = written
     return written
+
+
+def _host_line(route: Route, host: bytes, member: UpstreamMember) -> bytes:
+    if route.upstream_host == "preserve":
+        return b"Host: %b\r\n" % (host or backend_host(member))
+    if route.upstream_host == "backend":
+        # written for each attempt, since it names the attempt's backend
+        return b""
+    return b"Host: %b\r\n" % route.upstream_host.encode("latin-1")
 
 
 def _forwarding(exchange: Exchange, connection: DownstreamConnection, host: bytes) -> bytes:

@@ -127,14 +127,16 @@ class Match:
     What a request line led to.
 
     Attributes:
+        authority: From a target in absolute form; it stands for Host.
         line: The request line for the backend; its target is the original bytes unless the route rewrites.
     """
 
-    __slots__ = ("line", "route", "target")
+    __slots__ = ("authority", "line", "route", "target")
 
     def __init__(self, route: Route, method: bytes, target: Target) -> None:
         self.route = route
         self.target = target
+        self.authority = target.authority
         rewrite = route.path_rewrite
         forwarded = rewrite.forward(target, self.params) if rewrite else target.origin_form
         self.line = b"%b %b HTTP/1.1\r\n" % (method, forwarded)
