@@ -211,7 +211,6 @@ class Exchange(ExchangeRecord):
     def _send(self, upstream: UpstreamConnection, member: UpstreamMember, now: float) -> None:
         self.upstream = upstream
         self.phase = WAITING
-        self.sent = now
         route = self.matched
         by_head = now + route.response_head
         by_total = self.total_from + route.request_total
@@ -219,8 +218,10 @@ class Exchange(ExchangeRecord):
         body = self.body
         if body is None:
             upstream.start(self, request_head(self, member))
+            self.sent = self.plane.monotonic()
             return
         upstream.start(self, b"".join((request_head(self, member), *body.kept)))
+        self.sent = self.plane.monotonic()
         if not body.is_complete:
             body.forget()
             self.deadline = now + route.timeouts.stream_idle

@@ -90,9 +90,9 @@ def _write_fields(exchange: Exchange, connection: DownstreamConnection, member: 
         # RFC 9110 section 10.1.1: an HTTP/1.0 client's expectation is ignored, not passed on
         lines = section.split(b"\r\n")[:-1]
         section = b"".join([line + b"\r\n" for line in lines if not line.lower().startswith(b"expect:")])
-    if route.request_edits:
-        section = route.request_edits.apply(section)
     written = section + _forwarding(exchange, connection, host)
+    if route.request_edits:
+        written = route.request_edits.apply(written)
     # an identity comes once; an authority in the target or a missing Host concern this request alone
     if not fields.has_identity and fields.host and not exchange.match.authority:
         connection.written_for_fields = fields

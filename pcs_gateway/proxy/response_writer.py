@@ -108,14 +108,25 @@ def _edit(exchange: Exchange, head: ResponseHead, section: bytes) -> bytes:
         sent = {"preserve": asked or own, "backend": own}.get(
             route.upstream_host, route.upstream_host.encode("latin-1")
         )
-        connection = exchange.connection
-        origin = b"%b://%b" % (connection.client.scheme if connection else b"http", asked or own)
+        origin = b"%b://%b" % (_asked_scheme(exchange), asked or own)
         location = client_location(head.location, sent, own, origin, route.path_rewrite)
         if location != head.location:
             lines = section.split(b"\r\n")[:-1]
             kept = [line for line in lines if not line.lower().startswith(b"location:")]
             section = b"".join([line + b"\r\n" for line in kept]) + b"Location: %b\r\n" % location
     return route.response_edits.apply(section) if route.response_edits else section
+
+
+def _asked_scheme(exchange: Exchange) -> bytes:
+    """Give the scheme in which the client asked, be it of a proxy before this one that is believed."""
+    connection, fields = exchange.connection, exchange.fields
+    if connection is None:
+        return b"http"
+    if fields.has_forwarding and connection.client.is_trusted:
+        said = fields.values.get(b"x-forwarded-proto", b"").lower()
+        if said in (b"http", b"https"):
+            return said
+    return connection.client.scheme
 
 
 def own_answer(exchange: Exchange, answer: Answer) -> bytes:

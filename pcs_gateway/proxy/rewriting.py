@@ -64,7 +64,8 @@ class PathRewrite:
         if self._render is not None:
             path = self._render(params)
         elif self._strip and (path == self._strip or path.startswith(self._strip + b"/")):
-            path = path[len(self._strip) :] or b"/"
+            # one slash: two would begin an authority, and the path would be another server's name
+            path = b"/" + path[len(self._strip) :].lstrip(b"/")
         path = self._add + path
         if self._slash == "add" and not path.endswith(b"/"):
             path += b"/"
@@ -77,9 +78,10 @@ class PathRewrite:
         if self._render is not None:
             return path
         if self._add:
-            if not path.startswith(self._add):
+            rest = path[len(self._add) :]
+            if not path.startswith(self._add) or rest[:1] not in (b"", b"/", b"?", b"#"):
                 return path
-            path = path[len(self._add) :] or b"/"
+            path = rest if rest.startswith(b"/") else b"/" + rest
         return self._strip + path
 
 
@@ -124,6 +126,10 @@ def client_location(
             else location
         )
     authority, path, fragment = match[1], match[2] or b"/", match[3] or b""
+    if authority.lower() == client_origin.partition(b"://")[2].lower():
+        # it is in the client's view already; only the path may differ
+        path_begins = len(location) - len(location.partition(b"://")[2]) + len(authority)
+        return location[:path_begins] + rewrite.reverse(match[2]) + fragment if match[2] else location
     if authority.lower() not in (sent_host.lower(), backend_host.lower()):
         return location
     return client_origin + rewrite.reverse(path) + fragment
