@@ -1,6 +1,6 @@
 # docker build -t pcs-gateway .
 # docker run --rm -p 127.0.0.1:8080:8080 -e PCS_URL=http://pcs:8000 pcs-gateway
-# docker run --rm --network host pcs-gateway demo
+# docker run --rm -it -p 127.0.0.1:8080:8080 pcs-gateway demo
 # docker run --rm -p 8080:8080 -v ./gateway.yaml:/etc/pcs-gateway/gateway.yaml:ro pcs-gateway
 # docs/deployment.md tells more; tests/integration/test_dockerfile.py carries out every line below.
 

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 OWN = ("opt", "src", "etc", "var", "srv", "home")
 """Top-level directories that belong to the image; a path into any other one is the machine's."""
@@ -120,7 +121,9 @@ class Image:
             self.local(word) for word in [*self.metadata["ENTRYPOINT"], *(arguments or self.metadata["CMD"])]
         ]
 
-    def start(self, command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def start(
+        self, command: list[str], environment: Mapping[str, str], output: IO[bytes] | None = None
+    ) -> subprocess.Popen[bytes]:
         """Start a program as the container would: directory, variables and, where root may, user."""
         user = group = None
         if self.user and self.may_change_user:
@@ -129,6 +132,7 @@ class Image:
             command,
             cwd=self.directory(self.workdir),
             env={**self.base_environment(), **environment},
+            stdout=output,
             user=user,
             group=group,
             extra_groups=None if user is None else [],

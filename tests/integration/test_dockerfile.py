@@ -3,6 +3,7 @@
 import fnmatch
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -10,9 +11,10 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -65,9 +67,11 @@ def until(process: subprocess.Popen[bytes], condition: Callable[[], bool], secon
 
 
 @contextmanager
-def container(image: Image, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+def container(
+    image: Image, environment: Mapping[str, str], *arguments: str, output: IO[bytes] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """Start what `docker run` would start, and stop it as `docker stop` would."""
-    with image.start(image.command(), environment) as process:
+    with image.start(image.command(*arguments), environment, output) as process:
         try:
             yield process
         finally:
@@ -79,7 +83,7 @@ def container(image: Image, **environment: str) -> Iterator[subprocess.Popen[byt
                 raise
 
 
-def health(image: Image, **environment: str) -> int:
+def health(image: Image, environment: Mapping[str, str]) -> int:
     """Run the image's health check as the engine does, inside; return its exit status."""
     with image.start([image.local(word) for word in image.metadata["HEALTHCHECK"]], environment) as process:
         return process.wait(10)
@@ -94,14 +98,14 @@ def test_default_command_serves_and_drains(image: Image) -> None:
         "PCS_URL": "http://127.0.0.1:1",
     }
 
-    with container(image, **settings) as process:
-        until(process, lambda: health(image, **settings) == 0)
+    with container(image, settings) as process:
+        until(process, lambda: health(image, settings) == 0)
         status, body = fetch(f"http://127.0.0.1:{port}/")
 
     assert 503 == status
     assert "No healthy instances available" in json.loads(body)["message"]
     assert 0 == process.returncode
-    assert 0 != health(image, **settings)
+    assert 0 != health(image, settings)
 
 
 def test_token_makes_the_admin_listener_reachable_from_outside(image: Image) -> None:
@@ -114,13 +118,25 @@ def test_token_makes_the_admin_listener_reachable_from_outside(image: Image) -> 
     }
     outside = f"http://127.0.0.2:{admin}/api/v1/status"  # not the address that a loopback listener would have
 
-    with container(image, PCS_GATEWAY_ADMIN_TOKEN=token, **settings) as process:
+    with container(image, {**settings, "PCS_GATEWAY_ADMIN_TOKEN": token}) as process:
         until(process, lambda: fetch(outside, token)[0] == 200)
         refused, _ = fetch(outside)
-        inside = health(image, **settings)
+        inside = health(image, settings)
 
     assert 401 == refused
     assert 0 == inside
+
+
+def test_demo_runs_in_the_image(image: Image, tmp_path: Path) -> None:
+    """`docker run … demo` serves beyond the container's loopback, from what is in the image alone."""
+    printed = tmp_path / "demo.txt"
+    with printed.open("wb") as output, container(image, {}, "demo", output=output) as process:
+        until(process, lambda: "Five things to try" in printed.read_text())
+        (port,) = re.findall(r"traffic +http://127\.0\.0\.1:(\d+)/", printed.read_text())
+        status, _ = fetch(f"http://127.0.0.2:{port}/api/v1/health/")
+
+    assert 200 == status
+    assert 0 == process.returncode
 
 
 def test_image_holds_no_build_tools_and_no_sources(image: Image) -> None:
