@@ -128,8 +128,7 @@ def client_location(
     authority, path, fragment = match[1], match[2] or b"/", match[3] or b""
     if authority.lower() == client_origin.partition(b"://")[2].lower():
         # it is in the client's view already; only the path may differ
-        path_begins = len(location) - len(location.partition(b"://")[2]) + len(authority)
-        return location[:path_begins] + rewrite.reverse(match[2]) + fragment if match[2] else location
+        return location[: match.end(1)] + rewrite.reverse(match[2]) + fragment if match[2] else location
     if authority.lower() not in (sent_host.lower(), backend_host.lower()):
         return location
     return client_origin + rewrite.reverse(path) + fragment

@@ -192,7 +192,6 @@ class BreakingOff:
 @pytest.mark.parametrize("is_reset", [False, True])
 async def test_body_that_breaks_off_is_incomplete(beginning: bytes, is_reset: bool) -> None:
     """8: a body that ends before its length or last chunk ends the client's connection without completing."""
-
     script = BreakingOff(beginning, is_reset)
     async with talking(script) as (client, gateway, _):
         client.send("GET /")
@@ -209,7 +208,6 @@ async def test_body_that_breaks_off_is_incomplete(beginning: bytes, is_reset: bo
 
 async def test_body_to_the_close_that_is_reset_is_incomplete() -> None:
     """8: a reset is no end of a body; the client's chunks are not completed."""
-
     script = BreakingOff(b"HTTP/1.1 200 OK\r\n\r\nabc", is_reset=True)
     async with talking(script) as (client, _, _):
         client.send("GET /")
@@ -221,7 +219,6 @@ async def test_body_to_the_close_that_is_reset_is_incomplete() -> None:
 
 async def test_http_1_0_client_notices_a_body_that_breaks_off() -> None:
     """8: where only the close ends the body, a body that breaks off ends in a reset."""
-
     script = BreakingOff(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", is_reset=False)
     async with talking(script) as (client, _, _):
         client.writer.write(b"GET / HTTP/1.0\r\n\r\n")
