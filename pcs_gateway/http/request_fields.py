@@ -293,9 +293,14 @@ class SectionParser:
         if len(self._ends) != 1:
             self._parser = httptools.HttpRequestParser(self)
             raise RequestRefused(diagnose(section))
-        if len(self._messages) != 1 or not parser.should_keep_alive():
+        if len(self._messages) != 1 or _may_end_connection(section):
             self._parser = httptools.HttpRequestParser(self)
         return self._fields
+
+
+def _may_end_connection(section: bytes) -> bool:
+    """Whether llhttp may take nothing more after this message; it tells only while it reads the message."""
+    return b"close" in section.lower()
 
 
 def _each_field(section: bytes, spellings: Spellings) -> list[_SpecialField]:
