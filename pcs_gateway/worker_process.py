@@ -19,7 +19,7 @@ import uvloop
 
 from pcs_gateway.clock import SystemClock
 from pcs_gateway.config.model import GatewayConfig
-from pcs_gateway.processes.liveness import Heartbeat, watch_lifeline
+from pcs_gateway.processes.liveness import Heartbeat, heed, watch_lifeline
 from pcs_gateway.processes.messages import Hello, PoolUpdate, Snapshot, Verdict
 from pcs_gateway.processes.plan import WorkerPlan
 from pcs_gateway.processes.scoreboard import Scoreboard
@@ -85,6 +85,7 @@ class Worker:
         )
         sockets = [socket.socket(fileno=listener.fd) for listener in plan.listeners]
         self._acceptor = Acceptor(loop, self._plane, scoreboard, row, sockets, self._cannot_accept)
+        self._plane.tell_fault = self._tell_fault
         self._config: GatewayConfig | None = None
         self._access_log_error = ""
         self._has_ended = asyncio.Event()
@@ -99,6 +100,9 @@ class Worker:
 
     def _cannot_accept(self, error: OSError) -> None:
         self._log.warning("cannot_accept", error=str(error))
+
+    def _tell_fault(self, error: Exception) -> None:
+        self._log.error("data_path_fault", error=repr(error), exc_info=error)
 
     # what the control process says
 
@@ -144,9 +148,13 @@ class Worker:
         watch_lifeline(
             self._plan.lifeline_fd, self._supervisor_gone, self._plan.drain_timeout + LAST_RESORT_SECONDS
         )
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, self.drain)
-        self._loop.add_signal_handler(signal.SIGHUP, self._reopen_access_log)
+        heed(
+            {
+                signal.SIGTERM: self.drain,
+                signal.SIGINT: self.drain,
+                signal.SIGHUP: self._reopen_access_log,
+            }
+        )
         gc.set_threshold(50_000, 20, NEVER_COLLECTED)
         garbage = GarbageWatch(self._recorder.count, self._clock.monotonic)
         garbage.start()
@@ -176,13 +184,14 @@ class Worker:
             self._acceptor.start()
 
     def _sweep(self) -> None:
+        # armed first: a fault in one connection's sweep must not end them all
+        self._loop.call_later(SWEEP_SECONDS, self._sweep)
         self._heartbeat.beat()
         self._plane.sweep()
         if self._plane.access_log is not None:
             self._flush_access_log(self._plane.access_log)
         if self._plane.is_draining:
             self._watch_drain()
-        self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
     def _flush_access_log(self, access_log: AccessLog) -> None:
         """Hand the lines on; say once when they cannot be written, and once when they can again."""

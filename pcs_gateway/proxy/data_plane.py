@@ -55,6 +55,10 @@ ALONE = 1_000
 FALLBACK_STRATEGY = "least_connections"
 
 
+def _raise(error: Exception) -> None:
+    raise error
+
+
 class DataPlane:
     """
     The data plane of one worker.
@@ -62,6 +66,7 @@ class DataPlane:
     Attributes:
         router: The routes of the current snapshot.
         connections: All connections of clients.
+        tell_fault: Takes an exception that nobody expected, after its exchange was ended.
         abandoned: Exchanges whose client left and whose response is still awaited.
         is_draining: An answer says that the connection closes, unless more requests have come on it already.
         wall_offset: Unix time less monotonic time.
@@ -88,6 +93,7 @@ class DataPlane:
         self._tickets = tickets
         self.recorder = recorder
         self.access_log: AccessLog | None = None
+        self.tell_fault: Callable[[Exception], None] = _raise
         self._over: list[Exchange] = []
         self.evidence = Evidence(report)
         self.delays = Delays(loop, clock.monotonic)

@@ -131,24 +131,36 @@ class DownstreamConnection(asyncio.Protocol):
         plane.opened(self)
 
     def data_received(self, data: bytes) -> None:
+        try:
+            exchange = self.exchange
+            if exchange is not None:
+                try:
+                    rest = client_data(exchange, data)
+                except RequestRefused as error:
+                    refuse_or_break_off(exchange, error.refusal)
+                    return
+                if rest:
+                    self._hold(rest)
+            elif not self._is_closing:
+                if self._pending:
+                    data = self._pending + data
+                    self._pending = b""
+                end = data.find(b"\r\n\r\n")
+                if end <= 0 or self._is_writing_paused:
+                    self._take_up(data)
+                elif (rest := self._begin(data, end)) and not self._is_closing:
+                    self._take_up(rest)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must cost one exchange, not its lease
+            self._fault(error)
+
+    def _fault(self, error: Exception) -> None:
+        """Answer 500, or break off what has begun; what went wrong is told by the plane."""
         exchange = self.exchange
         if exchange is not None:
-            try:
-                rest = client_data(exchange, data)
-            except RequestRefused as error:
-                refuse_or_break_off(exchange, error.refusal)
-                return
-            if rest:
-                self._hold(rest)
+            refuse_or_break_off(exchange, Refusal.INTERNAL_ERROR)
         elif not self._is_closing:
-            if self._pending:
-                data = self._pending + data
-                self._pending = b""
-            end = data.find(b"\r\n\r\n")
-            if end <= 0 or self._is_writing_paused:
-                self._take_up(data)
-            elif (rest := self._begin(data, end)) and not self._is_closing:
-                self._take_up(rest)
+            self.abort()
+        self.plane.tell_fault(error)
 
     def eof_received(self) -> bool:
         exchange = self.exchange

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from pcs_gateway.http.framing import ChunkedDecoder, FramingError
 from pcs_gateway.http.messages import ResponseHead, may_become_response
-from pcs_gateway.http.refusals import MalformedResponse
+from pcs_gateway.http.refusals import MalformedResponse, Refusal
 from pcs_gateway.proxy.attempts import Failure
-from pcs_gateway.proxy.endings import drain_or_cut, response_broke_off
+from pcs_gateway.proxy.endings import drain_or_cut, refuse_or_break_off, response_broke_off
 from pcs_gateway.proxy.failing import attempt_failed
 from pcs_gateway.proxy.receiving import wants_upgrade
 from pcs_gateway.proxy.tunnel import switch_protocols
@@ -91,15 +91,27 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport.write(data)
 
     def data_received(self, data: bytes) -> None:
-        state = self.state
-        if state == HEAD:
-            self._read_head(data)
-        elif state == BODY:
-            self._read_body(data)
-        elif state == TUNNEL and self.exchange is not None and self.exchange.tunnel is not None:
-            self.exchange.tunnel.to_client(data)
-        else:
-            self.close()
+        try:
+            state = self.state
+            if state == HEAD:
+                self._read_head(data)
+            elif state == BODY:
+                self._read_body(data)
+            elif state == TUNNEL and self.exchange is not None and self.exchange.tunnel is not None:
+                self.exchange.tunnel.to_client(data)
+            else:
+                self.close()
+        except Exception as error:  # noqa: BLE001 - a fault of ours must cost one exchange, not its lease
+            self._fault(error)
+
+    def _fault(self, error: Exception) -> None:
+        exchange, self.exchange = self.exchange, None
+        self.close()
+        if exchange is None:
+            raise error
+        exchange.upstream = None
+        refuse_or_break_off(exchange, Refusal.INTERNAL_ERROR)
+        exchange.plane.tell_fault(error)
 
     def _read_head(self, data: bytes) -> None:
         if self._pending:
