@@ -40,7 +40,7 @@ from pcs_gateway.control.view import GatewayView
 from pcs_gateway.control.watching import FileWatch
 from pcs_gateway.errors import ConfigurationError
 from pcs_gateway.processes.channel_server import ChannelServer
-from pcs_gateway.processes.liveness import Heartbeat, watch_lifeline
+from pcs_gateway.processes.liveness import Heartbeat, heed, watch_lifeline
 from pcs_gateway.processes.messages import EvidenceEntry, Hello, Snapshot
 from pcs_gateway.processes.plan import ControlPlan, ListenPlan, available_cores
 from pcs_gateway.processes.scoreboard import Scoreboard
@@ -208,10 +208,13 @@ class ControlProcess:
         """Serve until told to stop. Raises ConfigurationError when there is nothing to begin with."""
         self._heartbeat.start()
         watch_lifeline(self._plan.lifeline_fd, self._stop.set, LAST_RESORT_SECONDS)
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._stop.set)
-        loop.add_signal_handler(signal.SIGINT, lambda: None)  # the supervisor says when to stop
-        loop.add_signal_handler(signal.SIGHUP, self._on_reload)
+        heed(
+            {
+                signal.SIGTERM: self._stop.set,
+                signal.SIGINT: lambda: None,  # the supervisor says when to stop
+                signal.SIGHUP: self._on_reload,
+            }
+        )
         watch = FileWatch(Path(self._source.path))
         async with self._checker:
             await self._workers.start()

@@ -1,11 +1,12 @@
-"""What ties a process to its supervisor: it shows that it lives, and notices when the supervisor is gone."""
+"""What ties a process to its supervisor: it shows that it lives, obeys, and notices when it is alone."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from pcs_gateway.clock import Clock
@@ -45,6 +46,19 @@ class Heartbeat:
         """Beat no more."""
         if self._handle is not None:
             self._handle.cancel()
+
+
+def heed(handlers: Mapping[signal.Signals, Callable[[], None]]) -> None:
+    """
+    Call these for signals, in the running loop.
+
+    The supervisor starts processes with SIGTERM blocked, or one that came while they import would kill them;
+    whatever came until now is handled now.
+    """
+    loop = asyncio.get_running_loop()
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, handlers)
 
 
 def watch_lifeline(fd: int, on_gone: Callable[[], None], last_resort: float) -> None:

@@ -213,15 +213,20 @@ def _spawn(module: str, plan: ControlPlan | WorkerPlan) -> int:
     Start a module by exec, with the descriptors of its plan and no others.
 
     It leads a process group of its own: Ctrl-C in a terminal reaches the supervisor only, which drains.
+    SIGTERM is blocked in it until it can obey (`liveness.heed`).
     `-P`: a module that happens to lie in the current directory must not be taken for one of ours.
     """
-    process = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
-        [sys.executable, "-P", "-m", module],
-        stdin=subprocess.DEVNULL,
-        pass_fds=plan.descriptors(),
-        env={**os.environ, PROCESS_VARIABLE: plan.to_json()},
-        process_group=0,
-    )
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        process = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
+            [sys.executable, "-P", "-m", module],
+            stdin=subprocess.DEVNULL,
+            pass_fds=plan.descriptors(),
+            env={**os.environ, PROCESS_VARIABLE: plan.to_json()},
+            process_group=0,
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     process.returncode = 0  # we reap it ourselves, together with the pids that Popen does not know
     return process.pid
 

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pcs_gateway.clock import SystemClock
-from pcs_gateway.processes.liveness import Heartbeat, watch_lifeline
+from pcs_gateway.processes.liveness import Heartbeat, heed, watch_lifeline
 from pcs_gateway.processes.plan import ControlPlan, ListenPlan
 from pcs_gateway.processes.scoreboard import Scoreboard
 from pcs_gateway.processes.supervisor_link import GenerationError, SupervisorLink
@@ -46,7 +46,7 @@ class Control:
         """Serve until told to stop."""
         Heartbeat(self.scoreboard.row(self.plan.row), SystemClock()).start()
         watch_lifeline(self.plan.lifeline_fd, self.stopping.set, 5)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.stopping.set)
+        heed({signal.SIGTERM: self.stopping.set})
         self.link.start()
         server = await asyncio.start_server(self.serve, sock=socket.socket(fileno=self.plan.admin_fd))
         await self.stopping.wait()

@@ -19,7 +19,7 @@ import socket
 from pathlib import Path
 
 from pcs_gateway.clock import SystemClock
-from pcs_gateway.processes.liveness import Heartbeat, watch_lifeline
+from pcs_gateway.processes.liveness import Heartbeat, heed, watch_lifeline
 from pcs_gateway.processes.plan import WorkerPlan
 from pcs_gateway.processes.scoreboard import Scoreboard
 
@@ -39,7 +39,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         Heartbeat(self.row, SystemClock()).start()
         watch_lifeline(self.plan.lifeline_fd, self.draining.set, self.plan.drain_timeout + 5)
-        loop.add_signal_handler(signal.SIGTERM, self.draining.set)
+        heed({signal.SIGTERM: self.draining.set})
         for listener in self.listeners:
             loop.add_reader(listener.fileno(), self.accept, listener)
         self.row.accepting = 1
