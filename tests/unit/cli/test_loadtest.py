@@ -49,9 +49,10 @@ async def test_the_report_is_for_people(sample: SampleServer) -> None:
 async def test_the_report_is_for_programs(sample: SampleServer) -> None:
     """With --json it is the whole report; header, method, body and expected status are sent as given."""
     process = await start(
-        f"{sample.url}/api/v1/contexts/search", "--users", "2", "-H", "Authorization: Bearer x", "--duration", "300ms", "--json", "--method", "POST",
-        "--body", '{"query": "subject 7"}', "--expect", "200",
-    )  # fmt: skip
+        f"{sample.url}/api/v1/contexts/search",
+        *("--users", "2", "--duration", "300ms", "--json", "--method", "POST"),
+        *("-H", "Authorization: Bearer x", "--body", '{"query": "subject 7"}', "--expect", "200"),
+    )
     output, _ = await asyncio.wait_for(process.communicate(), 20)
 
     report = json.loads(output)

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -13,7 +13,6 @@ from pcs_gateway.sample import Ending, Faults, SampleConfig, SampleServer
 from tests.fakes.raw_client import RawClient
 
 HEALTH = TestScenario(path="/api/v1/health/")
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
