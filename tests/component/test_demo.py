@@ -211,8 +211,9 @@ def test_the_status_can_be_seen(demo: RunningDemo) -> None:
 
 def test_ctrl_c_ends_everything() -> None:
     """Exit status 0, no process, no file and no listener is left; taken ports were gone around."""
-    with socket.create_server(("127.0.0.1", 28280)), socket.create_server(("127.0.0.1", 29281)):
-        running = RunningDemo("--port", "28280", "--admin-port", "29281", "--rate", "0")
+    with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
+        taken, admin_taken = first.getsockname()[1], second.getsockname()[1]
+        running = RunningDemo("--port", str(taken), "--admin-port", str(admin_taken), "--rate", "0")
         try:
             url = running.started().url()
             admin = running.wait_for(r"admin\s+http://127.0.0.1:(\d+)/")[1]
@@ -224,8 +225,8 @@ def test_ctrl_c_ends_everything() -> None:
     port = int(url.rpartition(":")[2])
 
     assert status == 0
-    assert port > 28280
-    assert int(admin) > 29281
+    assert port > taken
+    assert int(admin) > admin_taken
     assert len(children) >= 7
     assert not [child for child in children if child.is_running()]
     assert not directory.exists()
