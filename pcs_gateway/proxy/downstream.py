@@ -12,8 +12,9 @@ import asyncio
 import re
 import socket
 import struct
+import sys
 from fcntl import ioctl
-from termios import FIONREAD
+from termios import FIONREAD, TIOCOUTQ
 from typing import TYPE_CHECKING
 
 from pcs_gateway.http.forwarding import Client
@@ -43,8 +44,8 @@ LINGER_SECONDS = 1.0
 PENDING_LIMIT = 64 * 1024
 """Bytes of pipelined requests held before reading is paused."""
 
-NOTHING_READ = bytes(4)
-"""How FIONREAD says that nothing waits: a C integer."""
+NO_BYTES = bytes(4)
+"""How the kernel says that nothing waits in a buffer: a C integer."""
 
 HEAD_END = b"\r\n\r\n"
 _EMPTY_LINES = re.compile(rb"(?:\r\n)*+")
@@ -399,8 +400,15 @@ class DownstreamConnection(asyncio.Protocol):
         self.transport.abort()
 
     def takes(self) -> bool:
-        """Tell whether the client has taken some of what was written since this was asked last."""
+        """
+        Tell whether the client has taken some of what was written since this was asked last.
+
+        The kernel's buffer counts too: it is larger than ours, and makes room in large steps only.
+        """
         before, self._unsent = self._unsent, self.transport.get_write_buffer_size()
+        fd = self.transport.get_extra_info("socket").fileno()
+        if fd >= 0:
+            self._unsent += int.from_bytes(ioctl(fd, TIOCOUTQ, NO_BYTES), sys.byteorder)
         return self._unsent != before
 
     def expired(self, now: float) -> None:
@@ -428,7 +436,7 @@ class DownstreamConnection(asyncio.Protocol):
         if self._pending or self._following:
             return True
         fd = self.transport.get_extra_info("socket").fileno()
-        return fd >= 0 and ioctl(fd, FIONREAD, NOTHING_READ) != NOTHING_READ
+        return fd >= 0 and ioctl(fd, FIONREAD, NO_BYTES) != NO_BYTES
 
     def forget_written(self) -> None:
         """Let go of what is only kept for speed; an idle connection should cost little."""

@@ -1,5 +1,5 @@
 """
-Which route takes a request, and what it changes on the way: paths, hosts, methods, rewriting, fields, redirects.
+Which route takes a request, and what it changes on the way.
 
 Rows cite RFC 3986 (paths) or RFC 9110.
 """
@@ -69,7 +69,7 @@ class TestPaths:
         ],
     )
     async def test_template_takes_the_normalised_path(self, target: str, taken: str) -> None:
-        """6.2.2: unreserved octets are decoded, `%2F` stays an octet of its segment, `{id}` is one segment."""
+        """6.2.2: unreserved octets are decoded, `%2F` stays within its segment, `{id}` is one."""
         assert await taken_by(f"GET {target}", routes=[self.TEMPLATE]) == taken
 
     @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ class Peer:
         self, backend: ScriptedBackend, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self.backend = backend
-        self.received = b""
+        self.received = bytearray()
         self.has_ended = asyncio.Event()
         self._reader = reader
         self._writer = writer
@@ -145,7 +145,7 @@ class Peer:
                 await self._writer.drain()
                 if len(pieces) > 1:
                     await asyncio.sleep(0.002)
-        except ConnectionError:
+        except (ConnectionError, RuntimeError):  # the loop's word for a transport that is closed
             self.has_ended.set()
 
     async def end(self) -> None:
@@ -153,9 +153,9 @@ class Peer:
         while await self.read():
             pass
 
-    def close(self) -> None:
-        """Close the connection."""
-        self._writer.close()
+    def end_sending(self) -> None:
+        """Close our half of the connection."""
+        self._writer.write_eof()
 
     def reset(self) -> None:
         """Close the connection with a reset."""

@@ -288,11 +288,14 @@ class Conversation(NamedTuple):
 
 @asynccontextmanager
 async def talking(
-    script: Script, pool: Mapping[str, Any] | None = None, **sections: Any
+    script: Script,
+    pool: Mapping[str, Any] | None = None,
+    receive_buffer: int | None = None,
+    **sections: Any,
 ) -> AsyncIterator[Conversation]:
     """Connect a client through a gateway to a backend that follows a script."""
     async with (
-        ScriptedBackend(script) as backend,
+        ScriptedBackend(script, receive_buffer) as backend,
         Gateway(one_pool(backend.url, pool=pool, **sections)) as gateway,
         gateway.client() as client,
     ):
