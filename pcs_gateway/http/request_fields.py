@@ -71,27 +71,19 @@ _SpecialField = tuple[int, bytes, bytes]
 
 
 class Spellings(dict[bytes, int]):
-    """
-    Field names as clients spell them, each with its kind (0: of no interest), bounded.
+    """Field names as clients spell them, each with its kind (0: of no interest), bounded."""
 
-    Attributes:
-        special: The names whose kind is not 0.
-    """
-
-    __slots__ = ("_request_id_name", "special")
+    __slots__ = ("_request_id_name",)
 
     def __init__(self, request_id_name: bytes) -> None:
         super().__init__()
         self._request_id_name = request_id_name.lower()
-        self.special: set[bytes] = set()
 
     def __missing__(self, name: bytes) -> int:
         lowered = name.lower()
         kind = _REQUEST_ID if lowered == self._request_id_name else _KINDS.get(lowered, 0)
         if len(self) < KNOWN_SPELLINGS:
             self[name] = kind
-            if kind:
-                self.special.add(name)
         return kind
 
 
@@ -148,9 +140,8 @@ class RequestFields:
         self.refusal_1_1: Refusal | None = None
         self.refusal_1_0: Refusal | None = None
         self.host = self.upgrade = self.request_id = self.traceparent = b""
-        names = fields.keys()
-        if names <= spellings.keys() and len(fields) == section.count(b"\n"):
-            special = [(spellings[name], name, fields[name]) for name in names & spellings.special]
+        if len(fields) == section.count(b"\n"):
+            special = [(kind, name, fields[name]) for name in fields if (kind := spellings[name])]
         else:
             special = [field for field in _each_field(section, spellings) if field[0]]
         tokens = self._conclude(special)
@@ -304,7 +295,7 @@ def _may_end_connection(section: bytes) -> bool:
 
 
 def _each_field(section: bytes, spellings: Spellings) -> list[_SpecialField]:
-    """The careful way: repeated fields, and spellings that were not met before."""
+    """The careful way: names that are repeated."""
     lines = [line.partition(b":") for line in section.split(b"\r\n")[:-1]]
     return [(spellings[name], name, value.lstrip(b" \t")) for name, _, value in lines]
 
