@@ -77,6 +77,7 @@ class DownstreamConnection(asyncio.Protocol):
         "_is_writing_paused",
         "_pending",
         "_still_answered",
+        "_taken",
         "_unsent",
         "client",
         "deadline",
@@ -110,6 +111,7 @@ class DownstreamConnection(asyncio.Protocol):
         self._still_answered = 0
         self._buffer_limit = 0
         self._unsent = 0
+        self._taken = 0.0
         self._is_closing = self._is_ending = self._is_peer_gone = False
         self.is_reading_paused = self._is_writing_paused = self._is_taking_up = False
 
@@ -399,7 +401,7 @@ class DownstreamConnection(asyncio.Protocol):
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.transport.abort()
 
-    def takes(self) -> bool:
+    def takes(self, now: float) -> bool:
         """
         Tell whether the client has taken some of what was written since this was asked last.
 
@@ -409,14 +411,22 @@ class DownstreamConnection(asyncio.Protocol):
         fd = self.transport.get_extra_info("socket").fileno()
         if fd >= 0:
             self._unsent += int.from_bytes(ioctl(fd, TIOCOUTQ, NO_BYTES), sys.byteorder)
-        return self._unsent != before
+        if self._unsent == before:
+            return False
+        self._taken = now
+        return True
 
     def expired(self, now: float) -> None:
         """The deadline has passed without an exchange: a slow head, idleness, or the end of lingering."""
-        if self.takes():
-            self.deadline = now + (self.plane.timeouts.stream_idle if self._unsent else LINGER_SECONDS)
-        elif self._is_closing:
-            self.transport.abort()
+        takes = self.takes(now)
+        if self._unsent and now - self._taken < self.plane.timeouts.stream_idle:
+            # the client still takes its last answer
+            return
+        if self._is_closing:
+            if takes:
+                self.deadline = now + LINGER_SECONDS
+            else:
+                self.transport.abort()
         elif self._is_waiting_for_head():
             self._refuse(Refusal.REQUEST_TIMEOUT, self._pending[:64], now)
         else:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pcs_gateway.http.refusals import Refusal
 from pcs_gateway.proxy.attempts import Failure
-from pcs_gateway.proxy.failing import attempt_failed
+from pcs_gateway.proxy.leftover import Leftover
 from pcs_gateway.proxy.phases import RECEIVING, STREAMING, TUNNELLING, WAITING
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _cut_backend(exchange: Exchange) -> None:
 def response_broke_off(exchange: Exchange) -> None:
     """End an exchange whose response ended before its end."""
     lease, pool = exchange.lease, exchange.matched.upstream_pool
-    if lease is not None and lease.member is not None and pool is not None:
+    if lease is not None and lease.member is not None and pool is not None and not exchange.is_leftover:
         now = exchange.plane.monotonic()
         exchange.plane.evidence.failed(pool, lease.member, Refusal.RESPONSE_INCOMPLETE.reason, now)
     break_off(exchange, Refusal.RESPONSE_INCOMPLETE)
@@ -115,11 +115,26 @@ def expired(exchange: Exchange, now: float) -> None:
         break_off(exchange, Refusal.STREAM_IDLE)
     elif phase == RECEIVING or not exchange.is_request_sent:
         exchange.refuse(Refusal.REQUEST_TIMEOUT)
-    elif phase == WAITING and now < exchange.total_from + exchange.matched.request_total:
-        exchange.drop_upstream()
-        attempt_failed(exchange, Failure.RESPONSE_TIMEOUT)
+    elif phase == WAITING:
+        _time_out(exchange, now)
     else:
         exchange.refuse(Refusal.TOTAL_TIMEOUT)
+
+
+def _time_out(exchange: Exchange, now: float) -> None:
+    """The response head has not come in time; with `on_abandon: finish` the attempt stays counted."""
+    member = exchange.lease.member if exchange.lease is not None else None
+    pool = exchange.matched.upstream_pool
+    failure = Failure.RESPONSE_TIMEOUT
+    is_total = now >= exchange.total_from + exchange.matched.request_total
+    if member is not None and pool is not None and not exchange.is_leftover:
+        exchange.waited += now - exchange.sent
+        exchange.outcomes = (*exchange.outcomes, (member.name, failure.outcome))
+        if not is_total:
+            exchange.plane.evidence.failed(pool, member, failure.outcome, now)
+    if exchange.connection is not None and _finishes_abandoned(exchange):
+        Leftover(exchange, now)
+    exchange.refuse(Refusal.TOTAL_TIMEOUT if is_total else failure.answer)
 
 
 def look_after(exchange: Exchange, now: float) -> None:
@@ -131,15 +146,18 @@ def look_after(exchange: Exchange, now: float) -> None:
             exchange.deadline = now + timeouts.tunnel_idle
         elif exchange.phase == STREAMING or not exchange.is_request_sent:
             exchange.deadline = now + timeouts.stream_idle
-    elif exchange.is_paused and exchange.connection is not None and exchange.connection.takes():
+    elif exchange.is_paused and exchange.connection is not None and exchange.connection.takes(now):
         exchange.is_active = True
     if exchange.deadline < now:
         expired(exchange, now)
         return
     body, connection = exchange.body, exchange.connection
-    if body is None or body.is_complete or connection is None or connection.is_reading_paused:
+    if body is None or body.is_complete or connection is None:
         return
-    if body.is_too_slow(now, exchange.matched.limits.minimum_body_rate):
+    if connection.is_reading_paused or (exchange.fields.expects_continue and not body.received):
+        # it is the backend that the body waits for
+        body.begin_window(now)
+    elif body.is_too_slow(now, exchange.matched.limits.minimum_body_rate):
         refuse_or_break_off(exchange, Refusal.REQUEST_TIMEOUT)
 
 

@@ -56,6 +56,7 @@ class Exchange(ExchangeRecord):
         tried: Members that failed it.
         wants_fresh: It must not be sent on a pooled connection again.
         is_active: Bytes flowed since the last sweep.
+        is_leftover: It is over, but for its attempt.
         is_paused: The backend is not read because the client is slow.
         rechunks: The response body goes to the client in chunks.
         sent: When the request was sent to the backend that answers.
@@ -93,6 +94,7 @@ class Exchange(ExchangeRecord):
     )
     match: Match
     matched: Route
+    is_leftover = False
 
     def __init__(
         self,

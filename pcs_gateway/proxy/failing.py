@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 def attempt_failed(exchange: Exchange, failure: Failure) -> None:
     """Take up a failed attempt: try again where that does no harm, else answer."""
     now = exchange.plane.monotonic()
+    if exchange.is_leftover:
+        exchange.finish(now)
+        return
     lease, exchange.lease = exchange.lease, None
     exchange.upstream = None
     pool = exchange.matched.upstream_pool

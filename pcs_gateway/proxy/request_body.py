@@ -96,6 +96,10 @@ class RequestBody:
         if elapsed < RATE_WINDOW or not minimum_rate:
             return False
         rate = (self.received - self._checked_bytes) / elapsed
+        self.begin_window(now)
+        return rate < minimum_rate
+
+    def begin_window(self, now: float) -> None:
+        """Judge the rate from now on only."""
         self._checked = now
         self._checked_bytes = self.received
-        return rate < minimum_rate

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from random import Random
@@ -35,6 +36,16 @@ from tests.fakes.waiting import until
 
 SWEEP_SECONDS = 0.1
 WORKER_ROW = 1
+
+
+class JumpingClock(SystemClock):
+    """The machine's clock, some seconds ahead."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def monotonic(self) -> float:  # type: ignore[override]
+        return time.monotonic() + self.ahead
 
 
 class RecordingRecorder(Recorder):
@@ -95,7 +106,7 @@ class Gateway:
         self._scoreboard = Scoreboard.create()
         self._tickets = Tickets.create()
         self.row = self._scoreboard.occupy(WORKER_ROW, Role.WORKER, 1, 1)
-        clock = SystemClock()
+        self._clock = clock = JumpingClock()
         self.plane = DataPlane(
             loop,
             clock,
@@ -135,6 +146,11 @@ class Gateway:
     def _sweep(self) -> None:
         self.plane.sweep()
         self._sweeping = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def jump(self, seconds: float) -> None:
+        """Let time pass at once, as the data plane sees it, and sweep."""
+        self._clock.ahead += seconds
+        self.plane.sweep()
 
     def client(self) -> RawClient:
         """A client of this gateway."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -75,6 +77,12 @@ class RawClient:
             has_body = method != "HEAD" and status >= 200 and status not in {204, 304}
             body = await self._read_body(fields) if has_body else b""
         return RawAnswer(status, tuple(lines), fields, body)
+
+    def reset(self) -> None:
+        """Leave with a reset, which a server cannot take for a half-closed connection."""
+        raw: socket.socket = self.writer.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
 
     async def read_end(self) -> bytes:
         """Return what is left until the server closes; a reset raises ConnectionResetError."""
