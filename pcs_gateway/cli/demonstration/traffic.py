@@ -59,9 +59,8 @@ def line(report: LoadTestReport) -> str:
     summary, metrics = report.summary, report.detailed_metrics
     times = metrics.response_time
     answered = ", ".join(f"{name} {count}" for name, count in metrics.instances.items())
-    failures = ", ".join(f"{count} {reason}" for reason, count in metrics.failures.items())
-    failed = f"{summary.failed_requests} failed" + (f" ({failures})" if failures else "")
+    first = "".join(f" (the first: {one.scenario}, {one.detail})" for one in metrics.failed[:1])
     return (
-        f"traffic: {summary.total_requests} requests, {failed}, "
+        f"traffic: {summary.total_requests} requests, {summary.failed_requests} failed{first}, "
         f"p50 {times.p50 * 1000:.1f} ms, p95 {times.p95 * 1000:.1f} ms; {answered or 'no answers'}"
     )
