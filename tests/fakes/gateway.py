@@ -44,7 +44,7 @@ class JumpingClock(SystemClock):
     def __init__(self) -> None:
         self.ahead = 0.0
 
-    def monotonic(self) -> float:  # type: ignore[override]
+    def monotonic(self) -> float:
         return time.monotonic() + self.ahead
 
 
@@ -85,6 +85,7 @@ class Gateway:
         plane: The data plane.
         recorder: What it records into; `records` are all exchanges that are over and settled.
         evidence: What it reported to the control process.
+        addresses: Of every backend; call `publish` after a change.
         unready: Names of backends that are published as not ready; call `publish` after a change.
         errors: What the loop's exception handler was told.
     """
@@ -94,6 +95,7 @@ class Gateway:
         self._configuration = GatewayConfig.model_validate(configuration)
         self.recorder = RecordingRecorder()
         self.evidence: list[EvidenceEntry] = []
+        self.addresses: tuple[str, ...] = ("127.0.0.1",)
         self.unready: set[str] = set()
         self.errors: list[dict[str, Any]] = []
         self.columns = Columns()
@@ -197,7 +199,7 @@ class Gateway:
             "http",
             host,
             int(port),
-            ("127.0.0.1",),
+            self.addresses,
             config.weight,
             column.index,
             column.generation,

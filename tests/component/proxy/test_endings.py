@@ -111,7 +111,7 @@ class TestClientThatLeaves:
 
     @pytest.mark.parametrize(("size", "is_kept"), [(100_000, True), (1_000_000, False)])
     async def test_rest_of_a_short_response_is_read(self, size: int, is_kept: bool) -> None:
-        """In the middle of a response: what fits into the response buffer is read, else the backend is cut."""
+        """A rest that fits into the response buffer is read, else the backend is cut."""
         may_end = asyncio.Event()
 
         async def script(peer: Peer) -> None:
@@ -181,7 +181,7 @@ class TestDeadlines:
             assert await client.read_end() == b""
 
     async def test_response_head(self) -> None:
-        """From the request sent to the response head; then 504. Not tried again: it may have been executed."""
+        """From the request sent to the response head; then 504, and no retry: it may have been executed."""
         pool = {"on_abandon": "cancel"}
         async with talking(hanging, pool=pool, timeouts={"response_head": "200ms"}) as (
             client,

@@ -79,7 +79,7 @@ class TestResponses:
 
     @pytest.mark.parametrize("chunked", [False, True])
     async def test_slow_client_holds_the_backend_back(self, chunked: bool) -> None:
-        """A client that does not read costs the response buffer, not the body; reading goes on where it was."""
+        """A client that does not read costs the response buffer, not the body; reading goes on later."""
         source = Source(64 * MIB, chunked)
         limits = {"response_buffer": "128KiB"}
         async with talking(source, limits=limits) as (_, gateway, _):
@@ -131,8 +131,8 @@ class TestResponses:
     async def test_slow_reading_is_no_idleness(self) -> None:
         """A client that reads all the time, but slowly, is not cut by `stream_idle`."""
         source = Source(8 * MIB)
-        sections = {"timeouts": {"stream_idle": "300ms"}, "limits": {"response_buffer": "64KiB"}}
-        async with talking(source, **sections) as (_, gateway, _):
+        timeouts, limits = {"stream_idle": "300ms"}, {"response_buffer": "64KiB"}
+        async with talking(source, timeouts=timeouts, limits=limits) as (_, gateway, _):
             with slow_client(gateway.port) as client:
                 loop = asyncio.get_running_loop()
                 await loop.sock_sendall(client, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
