@@ -164,12 +164,15 @@ class Exchange:
         """Send the head, then the body: in segments of their own, as uvicorn does."""
         if self._request.version == HttpVersion10:
             response.force_close()
-        await response.prepare(self._request)
-        if truncated:
-            await response.write(body[: len(body) // 2])
-            self._cut(b"")
-            return response
-        await response.write_eof(body)
+        try:
+            await response.prepare(self._request)
+            if truncated:
+                await response.write(body[: len(body) // 2])
+                self._cut(b"")
+            else:
+                await response.write_eof(body)
+        except ConnectionResetError:
+            pass  # the client left: aiohttp notices by itself, and would log this as a fault of ours
         return response
 
     def _cut(self, last_words: bytes) -> None:

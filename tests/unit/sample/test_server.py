@@ -11,6 +11,7 @@ import pytest
 
 from pcs_gateway.sample import Faults, SampleConfig, SampleServer
 from tests.fakes.raw_client import RawClient
+from tests.fakes.waiting import until
 
 
 async def test_an_idle_connection_is_closed_after_its_time_and_a_fresh_one_is_kept() -> None:
@@ -54,6 +55,21 @@ async def test_stopping_lets_requests_finish_and_closes_the_rest(sample: SampleS
         assert (answer.status, "connection" in answer.fields) == (200, False)
         assert await busy.read_end() == b""
         await asyncio.wait_for(stopping, 5)
+
+
+async def test_a_client_that_leaves_is_no_fault(
+    sample: SampleServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The request is worked on to its end, as PCS does, and nothing is logged."""
+    sample.order(Faults(latency="200ms"))
+    async with RawClient(sample.port) as client:
+        client.send("GET /api/v1/health/")
+        await until(lambda: sample.in_flight == 1)
+    still_in_flight = sample.in_flight
+    await until(lambda: sample.in_flight == 0)
+
+    assert still_in_flight == 1
+    assert caplog.records == []
 
 
 class TestProcess:
