@@ -214,6 +214,7 @@ class DataPlane:
             for connection in idle:
                 connection.close()
         member.backend = backend
+        member.name = backend.name
         return member
 
     def _remove(self, member: UpstreamMember) -> None:

@@ -65,5 +65,8 @@ class Delays:
                 if callback is not None:
                     callback()
         self._queues = {seconds: queue for seconds, queue in self._queues.items() if queue}
-        if self._queues and self._timer is None:
-            self._arm(min(queue[0].due for queue in self._queues.values()), self._now())
+        if self._queues:
+            # a callback may have armed the timer for a delay of its own, which need not be the earliest
+            earliest = min(queue[0].due for queue in self._queues.values())
+            if self._timer is None or earliest < self._armed_for:
+                self._arm(earliest, self._now())

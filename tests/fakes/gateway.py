@@ -12,7 +12,7 @@ import os
 import socket
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -318,3 +318,15 @@ async def talking(
         gateway.client() as client,
     ):
         yield Conversation(client, gateway, backend)
+
+
+@asynccontextmanager
+async def balancing(
+    *scripts: Script, pool: Mapping[str, Any] | None = None, **sections: Any
+) -> AsyncIterator[tuple[RawClient, Gateway, list[ScriptedBackend]]]:
+    """The same with several backends, named b0, b1 and so on."""
+    async with AsyncExitStack() as stack:
+        backends = [await stack.enter_async_context(ScriptedBackend(script)) for script in scripts]
+        configuration = one_pool(*[backend.url for backend in backends], pool=pool, **sections)
+        gateway = await stack.enter_async_context(Gateway(configuration))
+        yield await stack.enter_async_context(gateway.client()), gateway, backends

@@ -15,7 +15,7 @@ from tests.fakes.backend import (
     full_port,
     resetting,
 )
-from tests.fakes.gateway import Gateway, one_pool, talking
+from tests.fakes.gateway import Gateway, balancing, one_pool, talking
 from tests.fakes.waiting import until
 
 ROUND_ROBIN = {"strategy": "round_robin"}
@@ -143,13 +143,12 @@ async def test_retry_keeps_the_identity() -> None:
 async def test_nothing_is_tried_after_the_response_began() -> None:
     """A backend that dies in the middle of its body has answered: the client sees what came."""
     beginning = answering_once(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
-    async with ScriptedBackend(beginning) as bad, ScriptedBackend(beginning) as other:
-        async with Gateway(one_pool(bad.url, other.url)) as gateway, gateway.client() as client:
-            client.send("GET /")
-            await client.read_end()
+    async with balancing(beginning, beginning) as (client, gateway, backends):
+        client.send("GET /")
+        await client.read_end()
 
-            assert len(bad.requests) + len(other.requests) == 1
-            assert (await gateway.record()).reason == "response_incomplete"
+        assert sum(len(backend.requests) for backend in backends) == 1
+        assert (await gateway.record()).reason == "response_incomplete"
 
 
 class TestStaleConnections:
@@ -157,7 +156,7 @@ class TestStaleConnections:
     async def test_connection_that_the_backend_closes_just_as_it_is_reused(
         self, method: str, status: int
     ) -> None:
-        """Sent into a closing connection: tried again on a new one where the method allows it; no evidence."""
+        """Tried again on a new connection where the method allows it; no evidence against the backend."""
 
         async def script(peer: Peer) -> None:
             await peer.request()
@@ -214,17 +213,13 @@ async def test_backend_that_accepts_and_closes_is_a_failed_connect() -> None:
     async def script(peer: Peer) -> None:
         peer.reset()
 
-    async with ScriptedBackend(script) as bad, ScriptedBackend(answering(OK)) as good:
-        async with (
-            Gateway(one_pool(bad.url, good.url, pool=ROUND_ROBIN)) as gateway,
-            gateway.client() as client,
-        ):
-            statuses = [(await client.ask("POST /", body=b"x")).status for _ in range(6)]
+    async with balancing(script, answering(OK), pool=ROUND_ROBIN) as (client, gateway, _):
+        statuses = [(await client.ask("POST /", body=b"x")).status for _ in range(6)]
 
-            # whether the end is seen before or after the request leaves is a race of the kernel's
-            assert statuses.count(200) >= 3
-            assert set(statuses) <= {200, 502}
-            assert gateway.in_flight == 0
+        # whether the end is seen before or after the request leaves is a race of the kernel's
+        assert statuses.count(200) >= 3
+        assert set(statuses) <= {200, 502}
+        assert gateway.in_flight == 0
 
 
 class TestNobodyReady:
@@ -248,18 +243,17 @@ class TestNobodyReady:
 
     async def test_unready_backend_gets_no_attempts(self) -> None:
         """Readiness as published counts from the next request on, and back."""
-        async with ScriptedBackend(answering(OK)) as a, ScriptedBackend(answering(OK)) as b:
-            async with Gateway(one_pool(a.url, b.url)) as gateway, gateway.client() as client:
-                gateway.unready = {"b0"}
-                gateway.publish()
-                for _ in range(4):
-                    await client.ask("GET /")
-                assert (len(a.requests), len(b.requests)) == (0, 4)
-                gateway.unready = {"b1"}
-                gateway.publish()
-                for _ in range(4):
-                    await client.ask("GET /")
-                assert (len(a.requests), len(b.requests)) == (4, 4)
+        async with balancing(answering(OK), answering(OK)) as (client, gateway, (a, b)):
+            gateway.unready = {"b0"}
+            gateway.publish()
+            for _ in range(4):
+                await client.ask("GET /")
+            assert (len(a.requests), len(b.requests)) == (0, 4)
+            gateway.unready = {"b1"}
+            gateway.publish()
+            for _ in range(4):
+                await client.ask("GET /")
+            assert (len(a.requests), len(b.requests)) == (4, 4)
 
     async def test_backend_without_address(self) -> None:
         """A backend whose name was never resolved is a failed connect, told as such."""
