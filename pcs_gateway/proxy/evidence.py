@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from pcs_gateway.backends.backend import AdministrativeState
 from pcs_gateway.backends.outlier import PoolStanding, objection_to_ejecting
 from pcs_gateway.processes.messages import EvidenceEntry
 from pcs_gateway.proxy.attempts import GATEWAY_FAILURE_STATUSES
@@ -49,9 +50,12 @@ class Evidence:
         threshold = detection.consecutive_failures
         if not threshold or member.consecutive_failures < threshold or member.skipped_until > now:
             return
-        others = [m for m in pool.balancer.members if m is not member]
+        active = [
+            m for m in pool.balancer.members if m.backend.administrative_state is AdministrativeState.ACTIVE
+        ]
+        others = [m for m in active if m is not member]
         standing = PoolStanding(
-            active=len(others) + 1,
+            active=len(active),
             ejected=sum(m.backend.ejected_until > now or m.skipped_until > now for m in others),
             ready_others=sum(m.backend.ready and m.skipped_until <= now for m in others),
         )

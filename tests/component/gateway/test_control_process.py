@@ -9,7 +9,7 @@ import pytest
 
 from tests.component.gateway.conftest import Start
 from tests.fakes.processes.gateway import eventually
-from tests.fakes.processes.whole import Instance, WholeGateway, get, instances
+from tests.fakes.processes.whole import WholeGateway, get, instances
 from tests.fakes.traffic import traffic
 
 KNOWN = ("ready", "reason", "administrative_state", "weight", "addresses")
@@ -60,21 +60,23 @@ def test_successor_goes_on_where_it_was(number: signal.Signals, start: Start) ->
     assert 4 == len(gateway.events("backend_ready"))
 
 
-def test_workers_judge_by_themselves_while_it_is_stopped(three: list[Instance], start: Start) -> None:
+def test_workers_judge_by_themselves_while_it_is_stopped(start: Start) -> None:
     """Five failures in a row and the worker skips the backend for a while, but never too many of them."""
     outlier_detection = {"consecutive_failures": 5, "base_ejection": "1s", "max_ejected": 0.5}
-    gateway = start(
-        three, workers=1, pool={"strategy": "round_robin", "outlier_detection": outlier_detection}
-    )
-    os.kill(gateway.control, signal.SIGSTOP)
+    with instances(4) as four:
+        pool = {"strategy": "round_robin", "outlier_detection": outlier_detection}
+        gateway = start(four, workers=1, pool=pool)
+        gateway.order("i3", "disable")
+        gateway.wait_until_ready(workers=1, ready=3)
+        os.kill(gateway.control, signal.SIGSTOP)
 
-    three[0].order("status", 502)
-    one_fails = [get(gateway.address).status for _ in range(30)]
-    three[1].order("status", 502)
-    two_fail = [get(gateway.address).status for _ in range(30)]
-    three[0].order("status", 200)
-    three[1].order("status", 200)
+        four[0].order("status", 502)
+        one_fails = [get(gateway.address).status for _ in range(30)]
+        four[1].order("status", 502)
+        two_fail = [get(gateway.address).status for _ in range(30)]
+        four[0].order("status", 200)
+        four[1].order("status", 200)
 
-    assert 5 == one_fails.count(502)
-    assert 15 == two_fail.count(502)
-    eventually(lambda: get(gateway.address).instance == "i0", "i0 gets attempts again")
+        assert 5 == one_fails.count(502)
+        assert 15 == two_fail.count(502)
+        eventually(lambda: get(gateway.address).instance == "i0", "i0 gets attempts again")
