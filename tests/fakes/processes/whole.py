@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,13 +45,23 @@ class Instance:
 
     def start(self) -> None:
         """Start it and return when it listens."""
-        command = [sys.executable, "-P", "-m", "tests.fakes.processes.instance", self.name, str(self.port)]
         self.process = subprocess.Popen(
-            command, env={**os.environ, **ENVIRONMENT}, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-P", "-m", *self.command()],
+            env={**os.environ, **ENVIRONMENT},
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert self.process.stdout is not None
         with self.process.stdout as told:
-            self.port = int(told.readline())
+            self.port = self.port_in(told.readline())
+
+    def command(self) -> list[str]:
+        """Give the module that it runs, and its arguments."""
+        return ["tests.fakes.processes.instance", self.name, str(self.port)]
+
+    def port_in(self, told: str) -> int:
+        """Read its port from the first line that it prints."""
+        return int(told)
 
     def kill(self) -> None:
         """End it as a crash does; it may have ended already."""
@@ -104,11 +114,11 @@ def get(address: str, path: str = "/", timeout: float = 30.0) -> Answer:
 
 
 @contextmanager
-def instances(count: int) -> Iterator[list[Instance]]:
+def instances(count: int, kind: Callable[[str], Instance] = Instance) -> Iterator[list[Instance]]:
     """Run so many instances, named i0, i1 and so on."""
     started: list[Instance] = []
     try:
-        started += (Instance(f"i{number}") for number in range(count))
+        started += (kind(f"i{number}") for number in range(count))
         yield started
     finally:
         for instance in started:
