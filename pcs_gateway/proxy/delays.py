@@ -56,6 +56,9 @@ class Delays:
         self._armed_for = due
         self._timer = self._loop.call_later(max(due - now, 0.0), self._run)
 
+    def _is_armed(self, due: float) -> bool:
+        return self._timer is not None and self._armed_for <= due
+
     def _run(self) -> None:
         self._timer = None
         now = self._now()
@@ -68,5 +71,5 @@ class Delays:
         if self._queues:
             # a callback may have armed the timer for a delay of its own, which need not be the earliest
             earliest = min(queue[0].due for queue in self._queues.values())
-            if self._timer is None or earliest < self._armed_for:
+            if not self._is_armed(earliest):
                 self._arm(earliest, self._now())
