@@ -50,23 +50,27 @@ def may_try_again(
     failure: Failure,
     method: bytes,
     retry_methods: Collection[bytes],
-    attempts: int,
+    failures: int,
     maximum: int,
     *,
     is_replayable: bool,
 ) -> bool:
     """
-    Decide whether an exchange is tried again after `attempts` attempts, the last of which failed.
+    Decide whether an exchange is tried again after an attempt that failed.
+
+    A connection that the backend closed just as it was reused says nothing about the backend and does not
+    count: it happens once at most, since the next attempt takes a new connection.
 
     Args:
         retry_methods: The methods that may be sent twice.
+        failures: Attempts that failed so far and count, this one included.
         maximum: The most attempts after the first.
         is_replayable: The whole request can still be sent.
     """
     if not is_replayable:
         return False
     if failure.is_connect:
-        return attempts <= max(1, maximum if method in retry_methods else 1)
-    if failure in (Failure.RESET, Failure.STALE_CONNECTION):
-        return method in retry_methods and attempts <= maximum
-    return False
+        return failures <= max(1, maximum if method in retry_methods else 1)
+    if failure is Failure.RESET:
+        return method in retry_methods and failures <= maximum
+    return failure is Failure.STALE_CONNECTION and method in retry_methods and maximum > 0

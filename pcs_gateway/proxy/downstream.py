@@ -10,17 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
-import struct
-import sys
-from fcntl import ioctl
-from termios import FIONREAD, TIOCOUTQ
 from typing import TYPE_CHECKING
 
 from pcs_gateway.http.forwarding import Client
 from pcs_gateway.http.messages import judge_incomplete_head, read_request_line
 from pcs_gateway.http.refusals import Refusal, RequestRefused
 from pcs_gateway.proxy.answers import problem
+from pcs_gateway.proxy.client_transport import ClientTransport
 from pcs_gateway.proxy.endings import (
     client_caught_up,
     client_ended,
@@ -44,16 +40,11 @@ LINGER_SECONDS = 1.0
 PENDING_LIMIT = 64 * 1024
 """Bytes of pipelined requests held before reading is paused."""
 
-NO_BYTES = bytes(4)
-"""How the kernel says that nothing waits in a buffer: a C integer."""
-
 HEAD_END = b"\r\n\r\n"
 _EMPTY_LINES = re.compile(rb"(?:\r\n)*+")
-_RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER with no time to linger: closing sends a reset."""
 
 
-class DownstreamConnection(asyncio.Protocol):
+class DownstreamConnection(ClientTransport):
     """
     One connection of a client.
 
@@ -61,14 +52,13 @@ class DownstreamConnection(asyncio.Protocol):
         client: Who the peer is.
         exchange: What is being answered; None between requests.
         deadline: Monotonic seconds at which the sweep looks after the connection, when it has no exchange.
-        idle_since: Monotonic seconds of the last answer, or of the accept.
+        idle_since: Monotonic seconds of the last answer or the accept; `NEVER` while part of a head is here.
         forwarding: What backends are told of this client, for requests to `forwarding_host`.
         written: The client's fields as written for the backend last time, for `written_for_fields` and
             `written_for_route`.
     """
 
     __slots__ = (
-        "_buffer_limit",
         "_following",
         "_is_closing",
         "_is_ending",
@@ -77,25 +67,20 @@ class DownstreamConnection(asyncio.Protocol):
         "_is_writing_paused",
         "_pending",
         "_still_answered",
-        "_taken",
-        "_unsent",
         "client",
         "deadline",
         "exchange",
         "forwarding",
         "forwarding_host",
         "idle_since",
-        "is_reading_paused",
         "plane",
-        "transport",
         "written",
         "written_for_fields",
         "written_for_route",
     )
 
-    transport: asyncio.Transport
-
     def __init__(self, plane: DataPlane, scheme: bytes) -> None:
+        super().__init__()
         self.plane = plane
         self.client = Client("", scheme, is_trusted=False)
         self.exchange: Exchange | None = None
@@ -109,11 +94,8 @@ class DownstreamConnection(asyncio.Protocol):
         self._pending = b""
         self._following = b""
         self._still_answered = 0
-        self._buffer_limit = 0
-        self._unsent = 0
-        self._taken = 0.0
         self._is_closing = self._is_ending = self._is_peer_gone = False
-        self.is_reading_paused = self._is_writing_paused = self._is_taking_up = False
+        self._is_writing_paused = self._is_taking_up = False
 
     def __repr__(self) -> str:
         doing = (
@@ -290,13 +272,10 @@ class DownstreamConnection(asyncio.Protocol):
         if refusal is not None:
             self._refuse(refusal, data[:64], now)
             return
-        if not self._is_waiting_for_head():
+        if self.idle_since != NEVER:
             self.deadline = now + plane.timeouts.request_head
         self._pending = data
         self.idle_since = NEVER
-
-    def _is_waiting_for_head(self) -> bool:
-        return self.idle_since == NEVER
 
     def _refuse(self, refusal: Refusal, line: bytes, now: float) -> None:
         """Answer bytes that never became an exchange, and close."""
@@ -344,24 +323,6 @@ class DownstreamConnection(asyncio.Protocol):
 
     # reading, closing
 
-    def read_ahead(self, size: int) -> None:
-        """Hold at most about `size` bytes of a response for this client before its backend has to wait."""
-        if size != self._buffer_limit:
-            self._buffer_limit = size
-            self.transport.set_write_buffer_limits(high=size)
-
-    def pause_reading(self) -> None:
-        """Stop reading; the kernel's buffers fill up and the client has to wait."""
-        if not self.is_reading_paused and not self.transport.is_closing():
-            self.is_reading_paused = True
-            self.transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        """Read again."""
-        if self.is_reading_paused and not self.transport.is_closing():
-            self.is_reading_paused = False
-            self.transport.resume_reading()
-
     def close(self) -> None:
         """Half-close after what was written; the rest follows when the client closes, or in a second."""
         if self._is_closing:
@@ -396,25 +357,9 @@ class DownstreamConnection(asyncio.Protocol):
         """
         self.exchange = None
         self._is_closing = True
-        if is_reset and not self.transport.is_closing():
-            raw: socket.socket = self.transport.get_extra_info("socket")
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        if is_reset:
+            self.reset_at_close()
         self.transport.abort()
-
-    def takes(self, now: float) -> bool:
-        """
-        Tell whether the client has taken some of what was written since this was asked last.
-
-        The kernel's buffer counts too: it is larger than ours, and makes room in large steps only.
-        """
-        before, self._unsent = self._unsent, self.transport.get_write_buffer_size()
-        fd = self.transport.get_extra_info("socket").fileno()
-        if fd >= 0:
-            self._unsent += int.from_bytes(ioctl(fd, TIOCOUTQ, NO_BYTES), sys.byteorder)
-        if self._unsent == before:
-            return False
-        self._taken = now
-        return True
 
     def expired(self, now: float) -> None:
         """The deadline has passed without an exchange: a slow head, idleness, or the end of lingering."""
@@ -427,7 +372,7 @@ class DownstreamConnection(asyncio.Protocol):
                 self.deadline = now + LINGER_SECONDS
             else:
                 self.transport.abort()
-        elif self._is_waiting_for_head():
+        elif self.idle_since == NEVER:
             self._refuse(Refusal.REQUEST_TIMEOUT, self._pending[:64], now)
         else:
             self.close()
@@ -445,8 +390,7 @@ class DownstreamConnection(asyncio.Protocol):
         """
         if self._pending or self._following:
             return True
-        fd = self.transport.get_extra_info("socket").fileno()
-        return fd >= 0 and ioctl(fd, FIONREAD, NO_BYTES) != NO_BYTES
+        return self.has_unread()
 
     def forget_written(self) -> None:
         """Let go of what is only kept for speed; an idle connection should cost little."""

@@ -8,8 +8,7 @@ The life of one exchange: the front page of the data plane.
     finish       the lease ended with the backend's last byte; one record         telemetry
 
 The plain path runs through these without a task, a future or a timer. What else may happen stands in
-`failing` (a failed attempt), `endings` (a client that left, a deadline) and `tunnel` (another protocol). It
-finishes once.
+`failing` (a failed attempt), `endings` (a client that left, a deadline), `tunnel` (another protocol).
 """
 
 from __future__ import annotations
@@ -230,10 +229,6 @@ class Exchange(ExchangeRecord):
             if self.connection is not None and not upstream.is_writing_paused:
                 self.connection.resume_reading()
 
-    def queue_timed_out(self) -> None:
-        """Answer that waiting for a lease took too long."""
-        self.refuse(Refusal.QUEUE_TIMEOUT)
-
     def leave_queue(self) -> None:
         """Wait for a lease no longer."""
         pool = self.matched.upstream_pool if self.is_queued else None
@@ -263,10 +258,8 @@ class Exchange(ExchangeRecord):
             member.consecutive_failures = 0
         connection = self.connection
         if connection is not None:
-            if (plane.is_draining and not connection.has_more()) or (
-                self.body is not None and not self.body.is_complete
-            ):
-                self.keep_alive = False
+            if plane.is_draining or self.body is not None:
+                self._judge_keep_alive()
             self.response_bytes = len(body)
             connection.transport.write(whole_response(self, head, body))
         self.finish(now)
@@ -294,13 +287,13 @@ class Exchange(ExchangeRecord):
         judge(self, head.status, now)
         self.deadline = now + self.matched.timeouts.stream_idle
         self.rechunks = not is_framed and self.is_1_1
-        connection = self.connection
-        if not self.is_request_sent or self._ends_connection() or not (is_framed or self.is_1_1):
+        self._judge_keep_alive()
+        if not (is_framed or self.is_1_1):
             self.keep_alive = False
-        if connection is not None:
-            connection.read_ahead(self.matched.limits.response_buffer)
+        if self.connection is not None:
+            self.connection.read_ahead(self.matched.limits.response_buffer)
             ending = encode_last_chunk(trailers) if is_complete and self.rechunks else b""
-            connection.transport.write(response_head(self, head, pieces, ending))
+            self.connection.transport.write(response_head(self, head, pieces, ending))
         if is_complete:
             self.finish(now)
 
@@ -352,17 +345,17 @@ class Exchange(ExchangeRecord):
         self.status = answer.status
         self.sent = now = self.plane.monotonic()
         self.time_to_first_byte = now - self.received
-        if not self.is_request_sent or self._ends_connection():
-            self.keep_alive = False
+        self._judge_keep_alive()
         if self.connection is not None:
             self.response_bytes = 0 if self.method == b"HEAD" else len(answer.body)
             self.connection.transport.write(own_answer(self, answer))
         self.finish(now)
 
-    def _ends_connection(self) -> bool:
-        """The worker drains, and nothing that the client has sent besides waits for an answer."""
-        connection = self.connection
-        return self.plane.is_draining and not (connection is not None and connection.has_more())
+    def _judge_keep_alive(self) -> None:
+        """Close after this answer when its request is unread, or the worker drains and nothing waits."""
+        is_last = self.plane.is_draining and self.connection is not None and not self.connection.has_more()
+        if is_last or not self.is_request_sent:
+            self.keep_alive = False
 
     def drop_upstream(self) -> None:
         """Close the connection to the backend, if there is one: its response is not wanted."""

@@ -49,7 +49,7 @@ def _may_try_again(exchange: Exchange, failure: Failure, pool: UpstreamPool) -> 
         failure,
         exchange.method,
         exchange.matched.retry_methods,
-        exchange.attempts,
+        len(exchange.tried),
         pool.config.retry.attempts,
         is_replayable=body is None or body.is_replayable,
     ) and any(member not in exchange.tried for member in pool.balancer.instances.members)

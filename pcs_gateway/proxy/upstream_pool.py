@@ -17,6 +17,7 @@ from pcs_gateway.backends.member import Member
 from pcs_gateway.balancing import LoadBalancer
 from pcs_gateway.errors import NoHealthyInstances
 from pcs_gateway.http.messages import ResponseHead, read_response_head
+from pcs_gateway.http.refusals import Refusal
 from pcs_gateway.proxy.attempts import Failure
 from pcs_gateway.proxy.failing import attempt_failed, no_backend
 from pcs_gateway.proxy.upstream import UpstreamConnection
@@ -236,7 +237,8 @@ class UpstreamPool:
         if len(self.waiters) + self.others_waiting(self.slot) >= queue.max_waiting:
             return False
         exchange.is_queued = True
-        self.waiters.append((exchange, self._delays.start(queue.timeout, exchange.queue_timed_out)))
+        delay = self._delays.start(queue.timeout, lambda: exchange.refuse(Refusal.QUEUE_TIMEOUT))
+        self.waiters.append((exchange, delay))
         self._row.waiters[self.slot] = len(self.waiters)
         self._poll()
         return True
