@@ -160,19 +160,21 @@ class TestQueue:
         limits = {"request_buffer": "1B"}
         pool = ONE_AT_A_TIME | {"queue": {"timeout": "1h"}}
         timeouts = {"response_head": "1h", "request_total": "1h", "stream_idle": "1h"}
-        async with talking(slots, pool=pool, limits=limits, timeouts=timeouts) as (first, gateway, _):
-            async with gateway.client() as second:
-                first.send("GET /1")
-                await until(lambda: gateway.in_flight)
-                second.send("POST /2", "Content-Length: 10")
-                second.writer.write(b"abc")
-                await until(lambda: gateway.waiting)
-                gateway.jump(11)
+        async with (
+            talking(slots, pool=pool, limits=limits, timeouts=timeouts) as (first, gateway, _),
+            gateway.client() as second,
+        ):
+            first.send("GET /1")
+            await until(lambda: gateway.in_flight)
+            second.send("POST /2", "Content-Length: 10")
+            second.writer.write(b"abc")
+            await until(lambda: gateway.waiting)
+            gateway.jump(11)
 
-                assert (await second.read_answer()).status == 408
-                assert gateway.waiting == 0
-                slots.released.release()
-                assert (await first.read_answer()).status == 200
+            assert (await second.read_answer()).status == 408
+            assert gateway.waiting == 0
+            slots.released.release()
+            assert (await first.read_answer()).status == 200
 
     async def test_pool_that_is_removed(self) -> None:
         """Whoever waits in a pool that a reload removes is answered."""
@@ -254,7 +256,7 @@ class TestPooledConnections:
             for client in everyone:
                 client.send("GET /")
             await until(lambda: len(slots.order) == 5)
-            for client in everyone:
+            for _ in everyone:
                 slots.released.release()
             for client in everyone:
                 await client.read_answer()
@@ -317,8 +319,7 @@ class TestPooledConnections:
             assert len(backend.peers) == 1
 
     async def test_reload_disturbs_nobody(self) -> None:
-        """Ten reloads under way: no client's connection is closed, no request fails, nothing is reconnected."""
-        configuration: dict[str, Any] = {}
+        """Ten reloads under way: no connection is closed, no request fails."""
         async with talking(echoing) as (client, gateway, backend), gateway.client() as other:
             configuration = {"pools": {"pcs": {"backends": [{"url": backend.url, "name": "b0"}]}}}
             for number in range(10):

@@ -99,7 +99,11 @@ def test_many_delays_share_one_timer(loop: FakeLoop, delays: Delays) -> None:
 def test_callback_that_starts_a_longer_delay_does_not_hold_up_others(loop: FakeLoop, delays: Delays) -> None:
     """A delay begun inside a callback does not take over the timer from an earlier one."""
     called: list[tuple[str, float]] = []
-    delays.start(0.1, lambda: delays.start(2.0, lambda: called.append(("long", loop.now))))
+
+    def start_a_long_one() -> None:
+        delays.start(2.0, lambda: called.append(("long", loop.now)))
+
+    delays.start(0.1, start_a_long_one)
     delays.start(0.2, lambda: called.append(("short", loop.now)))
     loop.advance(3)
 
