@@ -32,6 +32,7 @@ def test_new_connections_wait_for_the_only_worker(three: list[Instance], start: 
 
     assert 200 == answer.status
     assert answer.duration < RESTART_SECONDS
+    assert [0] == [event["restart_in"] for event in gateway.events("process_died")]
 
 
 def test_only_exchanges_in_flight_are_lost_with_a_worker(three: list[Instance], start: Start) -> None:
@@ -66,7 +67,7 @@ def test_worker_that_hangs_is_replaced_and_holds_nobody_up(three: list[Instance]
         connections = held(gateway, worker)
         os.kill(worker, signal.SIGSTOP)
         stopped = time.monotonic()
-        with traffic(gateway.address, target_rps=50, keep_alive=False, concurrent_users=200) as new:
+        with traffic(gateway.address, concurrent_users=24, think_time=0.05) as new:
             eventually(lambda: not is_alive(worker), "it is killed")
             silent_for = time.monotonic() - stopped
             gateway.wait_until_ready(workers=2, ready=3)
