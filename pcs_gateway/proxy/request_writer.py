@@ -91,7 +91,7 @@ def _write_fields(exchange: Exchange, connection: DownstreamConnection, member: 
         lines = section.split(b"\r\n")[:-1]
         section = b"".join([line + b"\r\n" for line in lines if not line.lower().startswith(b"expect:")])
     written = section + _forwarding(exchange, connection, host)
-    if route.request_edits:
+    if route.request_edits is not None:
         written = route.request_edits.apply(written)
     # an identity comes once; an authority in the target or a missing Host concern this request alone
     if not fields.has_identity and fields.host and not exchange.match.authority:

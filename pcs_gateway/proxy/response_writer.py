@@ -44,7 +44,7 @@ def _fields(exchange: Exchange, head: ResponseHead) -> bytes:
     """Give all fields of a backend's response as the client gets them, and the empty line."""
     plane = exchange.plane
     section = head.forwarded
-    if head.location or exchange.matched.response_edits:
+    if head.location or exchange.matched.response_edits is not None:
         section = _edit(exchange, head, section)
     if not head.has_date:
         section += plane.date_line
@@ -114,7 +114,7 @@ def _edit(exchange: Exchange, head: ResponseHead, section: bytes) -> bytes:
             lines = section.split(b"\r\n")[:-1]
             kept = [line for line in lines if not line.lower().startswith(b"location:")]
             section = b"".join([line + b"\r\n" for line in kept]) + b"Location: %b\r\n" % location
-    return route.response_edits.apply(section) if route.response_edits else section
+    return route.response_edits.apply(section) if route.response_edits is not None else section
 
 
 def _asked_scheme(exchange: Exchange) -> bytes:

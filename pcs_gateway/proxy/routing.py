@@ -97,8 +97,8 @@ class Route:
         self.path_rewrite = PathRewrite(
             config.strip_prefix or "", config.add_prefix or "", config.rewrite or "", config.trailing_slash
         )
-        self.request_edits = FieldEdits(config.request_headers.set, config.request_headers.remove)
-        self.response_edits = FieldEdits(config.response_headers.set, config.response_headers.remove)
+        self.request_edits = FieldEdits(config.request_headers.set, config.request_headers.remove) or None
+        self.response_edits = FieldEdits(config.response_headers.set, config.response_headers.remove) or None
         self.upstream_host = config.upstream_host or (pool.config.upstream_host if pool else "preserve")
         may_repeat = pool.config.retry.methods if pool and not config.side_effects else ()
         self.uses_latency = pool is not None and pool.uses_latency
