@@ -28,6 +28,7 @@ NEVER_NAMED_BY_CONNECTION = frozenset(
     (
         b"host",
         b"content-length",
+        b"transfer-encoding",
         b"authorization",
         b"cookie",
         b"date",
@@ -36,7 +37,8 @@ NEVER_NAMED_BY_CONNECTION = frozenset(
         b"x-forwarded-proto",
     )
 )
-"""End-to-end fields that a client must not strip by naming them in Connection (hop-by-hop abuse)."""
+"""Fields that a client must not strip by naming them in Connection: a body without its framing would be
+the next request, a request without its credentials another's."""
 
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9]{0,5})?")
 _FEW_HOSTS = 1024

@@ -48,6 +48,8 @@ _EXPECT = 10
 
 _USUAL_KINDS = frozenset((_HOP_BY_HOP, _CONNECTION, _REQUEST_ID, _TRACE, _FORWARDING))
 
+_IDENTITY_KINDS = frozenset((_REQUEST_ID, _TRACE))
+
 _STAYING_KINDS = frozenset((_HOST, _TRANSFER_ENCODING, _EXPECT))
 
 _KINDS: dict[bytes, int] = {
@@ -147,7 +149,14 @@ class RequestFields:
         tokens = self._conclude(special)
         dropped = [field for field in special if not self._stays(field[0], field[2])]
         cut = _cut(section, dropped) if tokens <= _USUAL_TOKENS else None
-        self.forwarded = _without_names(section, dropped, tokens) if cut is None else cut
+        if cut is None:
+            # an identity belongs to the exchange, not to the connection, whatever Connection names
+            identity = {name.lower() for kind, name, _ in special if kind in _IDENTITY_KINDS}
+            cut = _without_names(section, dropped, tokens - identity)
+        if self.content_length is not None and _CONTENT_LENGTH in [kind for kind, _, _ in dropped]:
+            # written in an odd way, such as 005, which not every parser takes for five
+            cut += b"Content-Length: %d\r\n" % self.content_length
+        self.forwarded = cut
 
     def _stays(self, kind: int, value: bytes) -> bool:
         """Whether a special field may be forwarded where it stands."""

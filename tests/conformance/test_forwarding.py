@@ -91,8 +91,20 @@ class TestHopByHop:
         """7.6.1: nor the length of a body, which would become a request of its own."""
         async with talking(answering(OK)) as (client, _, backend):
             await client.ask("POST /", "Connection: Content-Length", body=b"12345")
+            chunks = ("Connection: Transfer-Encoding", "Transfer-Encoding: chunked")
+            await client.ask("POST /", *chunks, body=b"5\r\n67890\r\n0\r\n\r\n")
 
-            assert backend.requests[0].body == b"12345"
+            assert [request.body for request in backend.requests] == [b"12345", b"67890"]
+
+    @pytest.mark.parametrize("length", ["005", "5 ", "\t5", "  5  "])
+    async def test_body_length_written_in_an_odd_way(self, length: str) -> None:
+        """8.6: a length is decimal however it is written; the backend gets it in the plain way."""
+        async with talking(answering(OK)) as (client, _, backend):
+            for _ in range(3):
+                await client.ask("POST /", f"Content-Length:{length}", body=b"12345")
+
+            assert [request.body for request in backend.requests] == [b"12345"] * 3
+            assert all("Content-Length: 5" in request.lines for request in backend.requests)
 
     async def test_fields_of_the_backend_connection_stay_there(self) -> None:
         """7.6.1: the same on the way out."""
