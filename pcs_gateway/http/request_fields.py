@@ -153,9 +153,9 @@ class RequestFields:
             # an identity belongs to the exchange, not to the connection, whatever Connection names
             identity = {name.lower() for kind, name, _ in special if kind in _IDENTITY_KINDS}
             cut = _without_names(section, dropped, tokens - identity)
-        if self.content_length is not None and _CONTENT_LENGTH in [kind for kind, _, _ in dropped]:
+        if self.announces_body and _CONTENT_LENGTH in [kind for kind, _, _ in dropped]:
             # written in an odd way, such as 005, which not every parser takes for five
-            cut += b"Content-Length: %d\r\n" % self.content_length
+            cut += self._length_line()
         self.forwarded = cut
 
     def _stays(self, kind: int, value: bytes) -> bool:
@@ -167,6 +167,9 @@ class RequestFields:
         if kind == _CONTENT_LENGTH:
             return value == b"%d" % (self.content_length or 0)
         return kind in _STAYING_KINDS
+
+    def _length_line(self) -> bytes:
+        return b"Content-Length: %d\r\n" % (self.content_length or 0)
 
     def without_host(self) -> bytes:
         """Give `forwarded` without the Host line, for a backend that is told another one."""
