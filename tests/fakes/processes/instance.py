@@ -81,8 +81,9 @@ class Conversation(asyncio.Protocol):
 
     def _answer_late(self, path: str) -> None:
         self._is_waiting = False
-        self._transport.write(self._instance.answer(path))
-        self._go_on()
+        if not self._transport.is_closing():
+            self._transport.write(self._instance.answer(path))
+            self._go_on()
 
 
 async def main(name: str, port: int) -> None:

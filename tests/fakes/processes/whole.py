@@ -208,7 +208,8 @@ class WholeGateway:
 
     def ask(self, path: str, body: Mapping[str, Any] | None = None, timeout: float = 30.0) -> tuple[int, Any]:
         """GET from the admin API, or POST a body; return status and JSON."""
-        connection = http.client.HTTPConnection(self.listeners()["admin"], timeout=timeout)
+        admin: str = eventually(self.listeners, "listeners.json")["admin"]
+        connection = http.client.HTTPConnection(admin, timeout=timeout)
         try:
             method = "GET" if body is None else "POST"
             connection.request(method, path, None if body is None else json.dumps(body))
