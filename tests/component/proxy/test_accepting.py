@@ -1,0 +1,85 @@
+"""Who is accepted when: at the limit, beyond a worker's share, and without descriptors."""
+
+import asyncio
+import errno
+import socket
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from pcs_gateway.proxy.accepting import holds_more_than_its_share
+from tests.fakes.backend import echoing
+from tests.fakes.gateway import talking
+from tests.fakes.waiting import until
+
+
+class TestLimit:
+    async def test_clients_beyond_it_wait_and_are_not_refused(self) -> None:
+        """With `limits.connections: 2` the third client is served when one of the others has left."""
+        async with (
+            talking(echoing, limits={"connections": 2}) as (first, gateway, _),
+            gateway.client() as second,
+            AsyncExitStack() as stack,
+        ):
+            await first.ask("GET /1")
+            await second.ask("GET /2")
+            third = await stack.enter_async_context(gateway.client())
+            third.send("GET /3")
+            await asyncio.sleep(0.1)
+            assert 2 == len(gateway.plane.connections)
+
+            first.writer.close()
+
+            assert 200 == (await third.read_answer()).status
+
+
+class ListenerWithoutDescriptors(socket.socket):
+    """A listening socket whose process has no descriptor left for a while."""
+
+    is_exhausted = True
+
+    def accept(self) -> Any:
+        if self.is_exhausted:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super().accept()
+
+
+class TestDescriptors:
+    async def test_lack_of_them_is_told_and_holds_clients_up_only(self) -> None:
+        """A client waits in the kernel's queue until there are descriptors again."""
+        async with talking(echoing) as (first, gateway, _):
+            await first.ask("GET /1")
+            (real,) = gateway.acceptor._sockets
+            exhausted = ListenerWithoutDescriptors(fileno=real.detach())
+            gateway.acceptor._sockets[:] = [exhausted]
+            asyncio.get_running_loop().remove_reader(exhausted.fileno())
+            gateway.acceptor._is_listening = False
+            gateway.acceptor.start()
+            async with gateway.client() as second:
+                second.send("GET /2")
+                await until(lambda: gateway.errors)
+                exhausted.is_exhausted = False
+
+                assert 200 == (await second.read_answer()).status
+
+            told = [error["exception"].errno for error in gateway.errors]
+            assert {errno.EMFILE} == set(told)
+            gateway.errors.clear()
+
+
+@pytest.mark.parametrize(
+    ("own", "all_workers", "is_more"),
+    [
+        pytest.param(1000, [1000], False, id="alone"),
+        pytest.param(2, [2, 0], False, id="few"),
+        pytest.param(4, [4, 0], False, id="at-the-edge"),
+        pytest.param(5, [5, 0], True, id="beyond"),
+        pytest.param(58, [58, 42], False, id="within-an-eighth"),
+        pytest.param(59, [59, 41], True, id="beyond-an-eighth"),
+        pytest.param(0, [0, 100], False, id="the-other"),
+    ],
+)
+def test_share_is_the_mean_and_an_eighth_and_two(own: int, all_workers: list[int], is_more: bool) -> None:
+    """A worker that holds more lets the others accept first."""
+    assert is_more == holds_more_than_its_share(own, all_workers)
