@@ -170,7 +170,9 @@ class DataPlane:
         for snapshot in snapshots:
             known = self.pools.get(snapshot.name)
             config = configs[snapshot.name]
-            if known is not None and known.slot == snapshot.slot and known.config.strategy == config.strategy:
+            if known is not None and known.slot == snapshot.slot:
+                if known.config.strategy != config.strategy:
+                    known.balancer = self._new_balancer(snapshot, config)
                 known.configure(config)
                 pools[snapshot.name] = known
             else:
@@ -224,6 +226,19 @@ class DataPlane:
             connection.close()
 
     def _new_pool(self, snapshot: PoolSnapshot, config: PoolConfig) -> UpstreamPool:
+        return UpstreamPool(
+            snapshot.name,
+            snapshot.slot,
+            config,
+            self._new_balancer(snapshot, config),
+            self._row,
+            self.delays,
+            self.loop,
+            self.monotonic,
+            self._others_waiting,
+        )
+
+    def _new_balancer(self, snapshot: PoolSnapshot, config: PoolConfig) -> LoadBalancer:
         slot = snapshot.slot
         try:
             strategy = find_strategy(config.strategy)
@@ -231,19 +246,8 @@ class DataPlane:
             # the start-up notice says so: a strategy of a later release is known to the configuration
             strategy = find_strategy(FALLBACK_STRATEGY)
         context = StrategyContext(take_ticket=lambda: self._tickets.take(slot), random=self._random)
-        balancer = LoadBalancer(
+        return LoadBalancer(
             snapshot.name, strategy(context), config.connections.max_per_backend, self._read_others
-        )
-        return UpstreamPool(
-            snapshot.name,
-            slot,
-            config,
-            balancer,
-            self._row,
-            self.delays,
-            self.loop,
-            self.monotonic,
-            self._others_waiting,
         )
 
     def unskip(self, pool_name: str, backend_name: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.backend import OK, Peer, answering, echoing, hanging
-from tests.fakes.gateway import Gateway, balancing, talking
+from tests.fakes.gateway import Gateway, balancing, one_pool, talking
 from tests.fakes.raw_client import RawClient
 from tests.fakes.waiting import until
 
@@ -192,6 +192,23 @@ class TestQueue:
             assert (await second.read_answer()).status == 503
             slots.released.release()
             assert (await first.read_answer()).status == 200
+
+    async def test_another_strategy_serves_who_waits(self) -> None:
+        """A reload that changes the strategy changes the choice, not who is to be served."""
+        slots = Slots()
+        async with (
+            talking(slots, pool=ONE_AT_A_TIME) as (first, gateway, backend),
+            gateway.client() as second,
+        ):
+            first.send("GET /1")
+            await until(lambda: gateway.in_flight)
+            second.send("GET /2")
+            await until(lambda: gateway.waiting)
+            gateway.reload(one_pool(backend.url, pool=ONE_AT_A_TIME | {"strategy": "round_robin"}))
+
+            for client in (first, second):
+                slots.released.release()
+                assert (await client.read_answer()).status == 200
 
     async def test_backend_that_becomes_ready_serves_the_queue(self) -> None:
         """Leases that a pool update makes possible are given at once."""
