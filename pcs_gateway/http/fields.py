@@ -42,6 +42,7 @@ the next request, a request without its credentials another's."""
 
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9]{0,5})?")
 _FEW_HOSTS = 1024
+_LONGEST_NAME = 262  # 255 octets of a name, a colon and a port
 _sound_hosts: set[bytes] = set()
 
 
@@ -50,7 +51,7 @@ def is_valid_host(host: bytes) -> bool:
     if host in _sound_hosts:
         return True
     is_sound = _HOST.fullmatch(host) is not None
-    if is_sound and len(_sound_hosts) < _FEW_HOSTS:
+    if is_sound and len(_sound_hosts) < _FEW_HOSTS and len(host) <= _LONGEST_NAME:
         _sound_hosts.add(host)
     return is_sound
 
@@ -65,16 +66,21 @@ _DIAGNOSES = (
     (re.compile(rb"(?:^|\n)[ \t]"), Refusal.FOLDED_FIELD),
     (re.compile(rb"(?m)^[^:\r\n]*[ \t]:"), Refusal.SPACE_BEFORE_COLON),
     (re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"), Refusal.CONTROL_CHARACTER),
-    (re.compile(rb"(?im)^transfer-encoding:(?:.|\n)*^content-length:"), Refusal.LENGTH_AND_TRANSFER_ENCODING),
-    (re.compile(rb"(?im)^content-length:(?:.|\n)*^transfer-encoding:"), Refusal.LENGTH_AND_TRANSFER_ENCODING),
-    (re.compile(rb"(?im)^transfer-encoding:"), Refusal.UNSUPPORTED_TRANSFER_CODING),
-    (re.compile(rb"(?im)^content-length:"), Refusal.MALFORMED_CONTENT_LENGTH),
 )
+_TRANSFER_ENCODING = re.compile(rb"(?im)^transfer-encoding:")
+_CONTENT_LENGTH = re.compile(rb"(?im)^content-length:")
 
 
 def diagnose(section: bytes) -> Refusal:
-    """Name what is wrong with a field section that llhttp refused."""
+    """
+    Name what is wrong with a field section that llhttp refused.
+
+    The time it takes grows no faster than the section: no pattern may look further from each of many lines.
+    """
     for pattern, refusal in _DIAGNOSES:
         if pattern.search(section):
             return refusal
-    return Refusal.MALFORMED_FIELD
+    has_length = _CONTENT_LENGTH.search(section) is not None
+    if _TRANSFER_ENCODING.search(section) is not None:
+        return Refusal.LENGTH_AND_TRANSFER_ENCODING if has_length else Refusal.UNSUPPORTED_TRANSFER_CODING
+    return Refusal.MALFORMED_CONTENT_LENGTH if has_length else Refusal.MALFORMED_FIELD

@@ -13,18 +13,19 @@ class Memo(dict[Key, Value]):
     """
     What a function gave for recent keys, bounded by two generations; a hit is one look-up in C.
 
-    A result is kept when its key comes for the second time: keys that never come again cost a hash each
-    and no memory, which would only push what is useful out of the caches. When `limit` keys are new,
-    the older generation is forgotten. Keys are compared whole, so nothing can be learnt about one piece by
-    piece. A function that raises leaves nothing behind.
+    A result is kept when its key comes for the second time and `may_keep` says that it is small enough: keys
+    that never come again cost a hash each and no memory, which would only push what is useful out of the
+    caches. When `limit` keys are new, the older generation is forgotten. Keys are compared whole, so nothing
+    can be learnt about one piece by piece. A function that raises leaves nothing behind.
     """
 
-    __slots__ = ("_compute", "_limit", "_older", "_seen_once")
+    __slots__ = ("_compute", "_limit", "_may_keep", "_older", "_seen_once")
 
-    def __init__(self, compute: Callable[[Key], Value], limit: int) -> None:
+    def __init__(self, compute: Callable[[Key], Value], limit: int, may_keep: Callable[[Key], bool]) -> None:
         super().__init__()
         self._compute = compute
         self._limit = limit
+        self._may_keep = may_keep
         self._older: dict[Key, Value] = {}
         self._seen_once: set[int] = set()
 
@@ -32,7 +33,7 @@ class Memo(dict[Key, Value]):
         value = self._older.get(key) if self._older else None
         if value is None:
             value = self._compute(key)
-            if self._is_new(hash(key)):
+            if self._is_new(hash(key)) or not self._may_keep(key):
                 return value
         if len(self) >= self._limit:
             self._older = dict(self)

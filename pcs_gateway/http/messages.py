@@ -89,6 +89,7 @@ _KINDS: dict[bytes, int] = {
     b"x-request-id": _REQUEST_ID,
 }
 _KNOWN_SPELLINGS = 4096
+_LONGEST_SPELLING = 64
 
 
 class _Spellings(dict[bytes, int]):
@@ -96,7 +97,7 @@ class _Spellings(dict[bytes, int]):
 
     def __missing__(self, name: bytes) -> int:
         kind = _KINDS.get(name.lower(), 0)
-        if len(self) < _KNOWN_SPELLINGS:
+        if len(self) < _KNOWN_SPELLINGS and len(name) <= _LONGEST_SPELLING:
             self[name] = kind
         return kind
 
@@ -194,6 +195,7 @@ _NEVER_DROPPED = frozenset((b"content-length", b"date", b"set-cookie", b"content
 
 _StatusLine = tuple[int, bytes, bool]
 _KNOWN_STATUS_LINES = 256
+_LONGEST_STATUS_LINE = 128
 
 
 class _StatusLines(dict[bytes, "_StatusLine"]):
@@ -205,7 +207,7 @@ class _StatusLines(dict[bytes, "_StatusLine"]):
             raise MalformedResponse("its status line is malformed")
         minor, status, reason = match.groups()
         known = int(status), b"HTTP/1.1 %b %b\r\n" % (status, reason or b""), minor == b"1"
-        if len(self) < _KNOWN_STATUS_LINES:
+        if len(self) < _KNOWN_STATUS_LINES and len(line) <= _LONGEST_STATUS_LINE:
             self[line] = known
         return known
 

@@ -26,6 +26,7 @@ from pcs_gateway.http.refusals import Refusal, RequestRefused
 MEMO_SECTIONS = 1024
 MEMO_SECTION_BYTES = 4096
 KNOWN_SPELLINGS = 4096
+LONGEST_SPELLING = 64
 
 _DIGITS = re.compile(rb"[0-9]{1,19}")
 _SOUND_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
@@ -84,7 +85,7 @@ class Spellings(dict[bytes, int]):
     def __missing__(self, name: bytes) -> int:
         lowered = name.lower()
         kind = _REQUEST_ID if lowered == self._request_id_name else _KINDS.get(lowered, 0)
-        if len(self) < KNOWN_SPELLINGS:
+        if len(self) < KNOWN_SPELLINGS and len(name) <= LONGEST_SPELLING:
             self[name] = kind
         return kind
 
@@ -349,6 +350,10 @@ _connection_tokens = _ConnectionTokens()
 _USUAL_TOKENS = frozenset((b"close", b"keep-alive", b"upgrade", b"te", b"http2-settings"))
 
 
+def _is_short_section(section: bytes) -> bool:
+    return len(section) <= MEMO_SECTION_BYTES
+
+
 class RequestFieldsReader:
     """Reads field sections for a gateway's settings, and remembers those that come again."""
 
@@ -358,7 +363,7 @@ class RequestFieldsReader:
         self._spellings = Spellings(request_id_name)
         self._most_fields = most_fields
         self._parser = SectionParser()
-        self.known: Memo[bytes, RequestFields] = Memo(self.read, limit=MEMO_SECTIONS)
+        self.known: Memo[bytes, RequestFields] = Memo(self.read, MEMO_SECTIONS, _is_short_section)
 
     def read(self, section: bytes) -> RequestFields:
         """

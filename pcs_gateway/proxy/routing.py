@@ -163,11 +163,19 @@ class Router:
 
     MEMO_TARGETS = 4096
     MEMO_TARGET_BYTES = 512
+    MEMO_KEY_BYTES = 1024
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)
         self._considers_host = any(route.host is not None for route in self.routes)
-        self._known: Memo[tuple[bytes, bytes, bytes], Match] = Memo(self._find, limit=self.MEMO_TARGETS)
+        self._known: Memo[tuple[bytes, bytes, bytes], Match] = Memo(
+            self._find, self.MEMO_TARGETS, self._is_short
+        )
+
+    @classmethod
+    def _is_short(cls, key: tuple[bytes, bytes, bytes]) -> bool:
+        """A method and a Host may be as long as a head, and memory is for many of them."""
+        return sum(map(len, key)) <= cls.MEMO_KEY_BYTES
 
     def match(self, method: bytes, host: bytes, target: bytes) -> Match:
         """
