@@ -152,7 +152,7 @@ def _object(content: bytes) -> dict[str, Any]:
 
 def _message(answer: Answer) -> str:
     hint = f" (set {TOKEN_VARIABLE})" if answer.status == 401 else ""
-    return f"{answer.body.get('message', 'no reason given')}{hint}"
+    return f"{answer.body.get('message', 'this is no admin API of a gateway')}{hint}"
 
 
 def _reason(error: Exception) -> str:

@@ -31,6 +31,8 @@ Weight = Annotated[str, typer.Argument(metavar="WEIGHT", help="1 to 1000, or `de
 CONFIGURED = "default"
 """The weight that ends an override."""
 
+HIGHEST_WEIGHT = 1000
+
 
 @app.command()
 def drain(
@@ -98,8 +100,19 @@ def weight(
       pcs-gateway backend weight pcs one 5
       pcs-gateway backend weight pcs one default
     """
-    wanted = None if value == CONFIGURED else value
-    _order(admin, config, pool, backend, "weight", {"weight": wanted})
+    _order(admin, config, pool, backend, "weight", {"weight": _weight(value)})
+
+
+def _weight(value: str) -> int | None:
+    """Read a weight; `default` ends the override."""
+    if value == CONFIGURED:
+        return None
+    number = (
+        int(value) if value.isascii() and value.isdigit() and len(value) <= len(str(HIGHEST_WEIGHT)) else 0
+    )
+    if not 1 <= number <= HIGHEST_WEIGHT:
+        raise CommandError(f"WEIGHT {value}: a whole number from 1 to {HIGHEST_WEIGHT}, or {CONFIGURED}", 2)
+    return number
 
 
 def _order(

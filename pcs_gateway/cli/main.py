@@ -29,7 +29,7 @@ VERBS = {
     "demo": Verb("pcs_gateway.cli.demo", "Run three sample instances, the gateway and some traffic."),
     "loadtest": Verb("pcs_gateway.cli.loadtest", "Put load on an HTTP service and report how it bore it."),
     "status": Verb("pcs_gateway.cli.status", "Show pools, backends and traffic of a running gateway."),
-    "backend": Verb("pcs_gateway.cli.backend", "Drain, disable, enable or reweight a backend."),
+    "backend": Verb("pcs_gateway.cli.backend", "Drain, disable, enable or reweigh a backend."),
     "reload": Verb("pcs_gateway.cli.reload", "Make a running gateway read its configuration again."),
 }
 

@@ -9,7 +9,6 @@ import typer
 
 from pcs_gateway.cli.admin import AdminOption, ConfigOption, connect
 from pcs_gateway.cli.verb import new_app
-from pcs_gateway.errors import CommandError
 
 app = new_app()
 
@@ -34,8 +33,9 @@ def reload(admin: AdminOption = None, config: ConfigOption = None) -> None:
     report = connect(admin, config, os.environ).post("/api/v1/reload", taken=(409, 422)).body
     for line in summary(report):
         typer.echo(line)
-    if report["problems"]:
-        raise CommandError("\n".join(report["problems"]), STATUSES[report["result"]])
+    for problem in report["problems"]:
+        typer.echo(problem, err=True)
+    raise typer.Exit(STATUSES.get(report["result"], 0))
 
 
 def summary(report: dict[str, Any]) -> list[str]:

@@ -56,7 +56,7 @@ def found(path: Path, document: Document) -> str:
         return ""
     value = _value(document.data, path)
     if isinstance(value, dict):
-        return "a mapping"
+        return "a mapping" if value else "an empty mapping"
     if isinstance(value, list):
         return f"a list of {len(value)}"
     if value is None:
@@ -90,7 +90,8 @@ def _problem(details: ErrorDetails, path: Path, document: Document) -> Problem:
         return Problem(document.file, line, place, "nothing", allowed_at(path), "missing")
     if kind == "extra_forbidden":
         return Problem(document.file, line, place, _quoted(str(path[-1])), *_unknown_key(path))
-    allowed = str(details.get("ctx", {}).get("error", "")) or allowed_at(path)
+    said, general = str(details.get("ctx", {}).get("error", "")), allowed_at(path)
+    allowed = general if general.startswith(said) else said
     message = "not allowed as a name" if is_key else "not allowed"
     what = _quoted(str(path[-1])) if is_key else found(path, document)
     return Problem(document.file, line, place, what or "nothing", allowed, message)

@@ -105,7 +105,7 @@ def allowed(kind: Kind) -> str:
     if origin is Literal:
         return _listed([str(one) for one in arguments])
     if origin is dict:
-        return "a mapping"
+        return f"a mapping{_count(kind.metadata, 'member')}"
     if origin is tuple:
         return f"a list{_count(kind.metadata)} of: {allowed(unwrapped(arguments[0]))}"
     return _refusal(kind) + _range(kind.metadata)
@@ -138,12 +138,12 @@ def _listed(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
-def _count(metadata: tuple[Any, ...]) -> str:
+def _count(metadata: tuple[Any, ...], noun: str = "item") -> str:
     most = next((one.max_length for one in metadata if isinstance(one, MaxLen)), None)
     least = next((one.min_length for one in metadata if isinstance(one, MinLen)), None)
     if most is not None:
-        return f" ({least or 0} to {most} items)"
-    return f" (at least {least} item)" if least else ""
+        return f" ({least or 0} to {most} {noun}s)"
+    return f" (at least {least} {noun})" if least else ""
 
 
 def _range(metadata: tuple[Any, ...]) -> str:

@@ -15,7 +15,7 @@ class AccessLogConfig(Section):
     """Whether there is an access log."""
 
     sample: Ratio = 1.0
-    """Share of the exchanges that are logged; refusals and errors (status 500 and above) always are."""
+    """Share of the exchanges that are logged; refusals, errors (500 and above) and retries always are."""
 
     file: Text = "-"
     """Where to: a file, appended to, or - for standard output."""

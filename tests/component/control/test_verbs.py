@@ -105,6 +105,16 @@ class TestStatus:
         assert (one["health"]["status"], one["active_connections"]) == ("healthy", 0)
         assert dead["ready"] is False
 
+    def test_another_server_at_the_address_is_told_as_such(self, terminal: Terminal) -> None:
+        """It answered, but not as an admin API does."""
+        port = terminal.file.read_text().partition('"http://127.0.0.1:')[2].partition('"')[0]
+        shown = terminal.type("status", "--admin", f"127.0.0.1:{port}")
+
+        assert (shown.returncode, shown.stdout) == (1, "")
+        assert shown.stderr == (
+            f"pcs-gateway: http://127.0.0.1:{port} answered 404: this is no admin API of a gateway\n"
+        )
+
     @pytest.mark.parametrize("scheme", ["", "http://"])
     def test_admin_url_is_enough(self, terminal: Terminal, scheme: str) -> None:
         """Without any file."""
@@ -163,7 +173,9 @@ class TestBackend:
         [
             (("drain", "pcs", "two"), 1, "pool 'pcs' has no backend 'two'; it has: one, dead:1"),
             (("enable", "nope", "one"), 1, "there is no pool 'nope'; there are: pcs"),
-            (("weight", "pcs", "one", "0"), 1, "weight is 0, allowed: a whole number from 1 to 1000"),
+            (("weight", "pcs", "one", "0"), 2, "weight 0: a whole number from 1 to 1000, or default"),
+            (("weight", "pcs", "one", "1001"), 2, "weight 1001: a whole number from 1 to 1000, or default"),
+            (("weight", "pcs", "one", "half"), 2, "weight half: a whole number from 1 to 1000, or default"),
             (("drain", "pcs", "one", "--timeout", "soon"), 2, "--timeout soon: a duration with its unit"),
             (("enable", "pcs"), 2, "missing argument 'backend'"),
         ],
@@ -191,6 +203,7 @@ class TestReload:
         rejected = terminal.type("reload", "--admin", terminal.admin)
         assert (rejected.returncode, rejected.stdout) == (2, f"{terminal.file}: rejected\n")
         assert len(rejected.stderr.splitlines()) == 2
+        assert all(line.startswith(f"{terminal.file}:") for line in rejected.stderr.splitlines())
         assert "nonsense" in rejected.stderr
         assert "timeouts.connect" in rejected.stderr
 

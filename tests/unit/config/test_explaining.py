@@ -167,6 +167,7 @@ class TestAnError:
             ("limits: {header_bytes: 10B}", "limits.header_bytes", "from 256B to 1MiB"),
             ("limits: {headers: '100'}", "limits.headers", "a whole number"),
             ("limits: 5", "limits", "a mapping"),
+            ("limits: {headers: 1.5}", "limits.headers", "a whole number, "),
             ("listen: []", "listen", "a list (1 to 32 items)"),
             ("listen: {address: x}", "listen", "a list"),
             ("listen: [{address: 8080}]", "listen[0].address", "host:port"),
@@ -226,6 +227,12 @@ class TestAnError:
 
         assert path == problem.path
         assert allowed in problem.allowed
+
+    def test_of_a_mapping_without_members_is_told_as_such(self, tmp_path: Path) -> None:
+        """What was found is not what is allowed."""
+        problem = only(tmp_path, "pools: {}")
+
+        assert ("an empty mapping", "a mapping (1 to 64 members)") == (problem.found, problem.allowed)
 
     @pytest.mark.parametrize(
         ("pool", "path", "allowed"),

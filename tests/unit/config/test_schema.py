@@ -12,6 +12,7 @@ from pcs_gateway.section import CREDENTIALS, PRIVATE_URL, SECRET
     [
         (("workers",), "auto, or a whole number from 1 to 31"),
         (("limits",), "a mapping"),
+        (("pools",), "a mapping (1 to 64 members)"),
         (("limits", "header_bytes"), ", from 256B to 1MiB"),
         (("timeouts", "connect"), ", more than 0"),
         (("routes", 3, "timeouts", "connect"), ", more than 0"),
