@@ -295,9 +295,11 @@ class DownstreamConnection(ClientTransport):
     def deliver_pending(self) -> None:
         """Give bytes that came before a tunnel was open to the tunnel."""
         data, self._pending = self._pending, b""
-        if data and self.exchange is not None and self.exchange.tunnel is not None:
-            self.exchange.tunnel.to_backend(data)
-            self.resume_reading()
+        exchange = self.exchange
+        if data and exchange is not None and exchange.tunnel is not None:
+            exchange.tunnel.to_backend(data)
+            if exchange.upstream is not None and not exchange.upstream.is_writing_paused:
+                self.resume_reading()
 
     # exchanges
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 
 import pytest
 
@@ -269,3 +270,37 @@ async def test_drain_leaves_tunnels_until_the_end() -> None:
         record = await gateway.record()
 
         assert (record.status, record.reason) == (101, "drain_timeout")
+
+
+async def test_early_bytes_do_not_end_backpressure() -> None:
+    """A backend that switches but does not read holds the client up, whatever waited before the switch."""
+    may_switch, may_end = asyncio.Event(), asyncio.Event()
+
+    async def switch_and_stop_reading(peer: Peer) -> None:
+        await peer.request_head()
+        await may_switch.wait()
+        await peer.send(SWITCH)
+        await may_end.wait()
+        peer.reset()
+
+    async with talking(switch_and_stop_reading, routes=ROUTES, receive_buffer=4096) as (client, gateway, _):
+        client.writer.write(UPGRADE + b"\r\n")
+        await until(lambda: gateway.in_flight == 1)
+        (connection,) = gateway.plane.connections
+        await until(lambda: connection.exchange is not None and connection.exchange.upstream is not None)
+        assert connection.exchange is not None
+        upstream = connection.exchange.upstream
+        assert upstream is not None
+        raw = upstream.transport.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        client.writer.write(b"x" * 60_000)
+        await until(lambda: len(connection._pending) == 60_000)
+        client.writer.write(bytes(16 * MIB))
+        await until(lambda: connection.is_reading_paused)
+        may_switch.set()
+        await client.reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0.2)
+
+        assert upstream.transport.get_write_buffer_size() < MIB
+        may_end.set()
+        client.reset()
