@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import weakref
 
 import h11
@@ -51,7 +52,7 @@ def decode(pieces: list[bytes]) -> tuple[bytes, bytes, list[bytes]] | None:
 def cut(wire: bytes, places: list[int]) -> list[bytes]:
     """Cut bytes into pieces."""
     bounds = sorted({place % (len(wire) + 1) for place in places} | {0, len(wire)})
-    return [wire[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [wire[start:end] for start, end in itertools.pairwise(bounds)]
 
 
 def outcome(pieces: list[bytes]) -> object:
