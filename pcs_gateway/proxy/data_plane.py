@@ -102,6 +102,7 @@ class DataPlane:
         self.abandoned: set[Exchange] = set()
         self.pools: dict[str, UpstreamPool] = {}
         self._members: dict[tuple[int, int], UpstreamMember] = {}
+        self._leaving: dict[tuple[int, int], UpstreamMember] = {}
         self._second = -1
         self.date_line = b""
         self.wall_offset = 0.0
@@ -183,7 +184,8 @@ class DataPlane:
             self.replace_pool(snapshot)
         current = {(b.column, b.generation) for snapshot in snapshots for b in snapshot.backends}
         for key in [key for key in self._members if key not in current]:
-            self._remove(self._members.pop(key))
+            self._remove(key)
+        self._leaving = {key: member for key, member in self._leaving.items() if member.is_counted}
         for pool in gone:
             # an exchange that came before the change may still hold it: nobody is left to lease there
             pool.balancer.replace((), 0)
@@ -199,15 +201,16 @@ class DataPlane:
         after = {(b.column, b.generation) for b in snapshot.backends}
         pool.balancer.replace(members, pool.config.connections.max_per_backend)
         for key in before - after:
-            self._remove(self._members.pop(key))
+            self._remove(key)
         pool.serve_waiters()
 
     def _member(self, backend) -> UpstreamMember:  # type: ignore[no-untyped-def]
         key = (backend.column, backend.generation)
         member = self._members.get(key)
         if member is None:
-            member = self._members[key] = UpstreamMember(backend, self._row)
-            return member
+            member = self._leaving.pop(key) if key in self._leaving else UpstreamMember(backend, self._row)
+            member.is_removed = False
+            self._members[key] = member
         if backend.ready and not member.backend.ready:
             member.skipped_until = 0.0
             member.consecutive_failures = 0
@@ -219,7 +222,9 @@ class DataPlane:
         member.name = backend.name
         return member
 
-    def _remove(self, member: UpstreamMember) -> None:
+    def _remove(self, key: tuple[int, int]) -> None:
+        """Let go of a member; should it come back, what it still has in flight counts on."""
+        member = self._leaving[key] = self._members.pop(key)
         member.is_removed = True
         idle, member.idle = member.idle, []
         for connection in idle:

@@ -57,6 +57,11 @@ class UpstreamMember(Member):
         self._heads: dict[bytes, ResponseHead] = {}
         self._misses = 0
 
+    @property
+    def is_counted(self) -> bool:
+        """Its cells are not zero: an attempt is in flight, or a connection open."""
+        return bool(self.in_flight or self.connections)
+
     def read_response_head(self, head_bytes: bytes) -> ResponseHead:
         """
         Read a complete response head.
