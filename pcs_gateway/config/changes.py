@@ -13,9 +13,6 @@ NEEDS_RESTART: Mapping[str, str] = {
 }
 """Keys that cannot be applied while the gateway runs, and why."""
 
-NEW_GENERATION = ("listen", "workers")
-"""Keys whose change starts a new generation of workers and drains the old one."""
-
 
 def changed_keys(old: GatewayConfig, new: GatewayConfig) -> list[str]:
     """Return the keys that differ, as dotted paths: sections are compared key by key, lists as a whole."""
@@ -27,11 +24,6 @@ def needs_restart(old: GatewayConfig, new: GatewayConfig) -> list[str]:
     return [
         f"{key} needs restart: {NEEDS_RESTART[key]}" for key in changed_keys(old, new) if key in NEEDS_RESTART
     ]
-
-
-def needs_new_generation(old: GatewayConfig, new: GatewayConfig) -> bool:
-    """Return whether new workers must replace the running ones."""
-    return any(getattr(old, key) != getattr(new, key) for key in NEW_GENERATION)
 
 
 def _differences(old: Any, new: Any, path: str) -> Iterator[str]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pcs_gateway.config.changes import NEEDS_RESTART, changed_keys, needs_new_generation, needs_restart
+from pcs_gateway.config.changes import NEEDS_RESTART, changed_keys, needs_restart
 from pcs_gateway.config.model import GatewayConfig
 from pcs_gateway.config.schema import kind_at
 
@@ -40,20 +40,6 @@ def test_what_cannot_be_applied_live_needs_restart() -> None:
     assert ["admin.address", "state.directory"] == [line.split()[0] for line in lines]
     assert all("needs restart" in line for line in lines)
     assert [] == needs_restart(_config(), _config(admin={"token": "x"}, workers=2))
-
-
-@pytest.mark.parametrize(
-    ("sections", "is_new"),
-    [
-        ({"workers": 3}, True),
-        ({"listen": [{"address": "127.0.0.1:1"}]}, True),
-        ({"limits": {"headers": 1}, "drain_timeout": 1.0, "logging": {"level": "debug"}}, False),
-        ({"listen": [{"address": "0.0.0.0:8080"}], "workers": "auto"}, False),
-    ],
-)
-def test_listen_and_workers_start_a_new_generation(sections: dict[str, Any], is_new: bool) -> None:
-    """And nothing else does."""
-    assert is_new == needs_new_generation(_config(), _config(**sections))
 
 
 @pytest.mark.parametrize("key", NEEDS_RESTART)
