@@ -86,13 +86,11 @@ class DownstreamConnection(ClientTransport):
         self.exchange: Exchange | None = None
         self.deadline = NEVER
         self.idle_since = 0.0
-        self.written = b""
-        self.forwarding = b""
+        self.written = self.forwarding = b""
         self.forwarding_host: bytes | None = None
         self.written_for_fields: RequestFields | None = None
         self.written_for_route: Route | None = None
-        self._pending = b""
-        self._following = b""
+        self._pending = self._following = b""
         self._still_answered = 0
         self._is_closing = self._is_ending = self._is_peer_gone = False
         self._is_writing_paused = self._is_taking_up = False

@@ -25,8 +25,7 @@ examples:
 """
 
 
-def parse(arguments: Sequence[str]) -> SampleConfig:
-    """Read the command line; a wrong one exits with status 2 and says why."""
+def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pcs_gateway.sample",
         description=DESCRIPTION,
@@ -61,6 +60,12 @@ def parse(arguments: Sequence[str]) -> SampleConfig:
         choices=[one.value for one in Database],
         help="as routes see it",
     )
+    return parser
+
+
+def parse(arguments: Sequence[str]) -> SampleConfig:
+    """Read the command line; a wrong one exits with status 2 and says why."""
+    parser = _make_parser()
     options = parser.parse_args(arguments)
     try:
         faults = msgspec.convert(
