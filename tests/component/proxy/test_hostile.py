@@ -252,7 +252,7 @@ async def one_client(gateway: Gateway, random: Random, name: int, seen: list[int
                     break
                 seen.append(answer.status)
                 if answer.status == 200 and method != "HEAD":
-                    assert answer.body.split() == [own.encode()]
+                    assert answer.body.split()[0] == own.encode()
                 assert answer.status in {200, 500, 502, 503, 504}
                 if answer.fields.get("connection") == "close":
                     break
