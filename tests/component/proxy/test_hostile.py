@@ -21,9 +21,9 @@ HASTY = {
     "request_head": "400ms",
     "client_idle": "5s",
     "connect": "200ms",
-    "response_head": "250ms",
-    "stream_idle": "250ms",
-    "request_total": "600ms",
+    "response_head": "150ms",
+    "stream_idle": "200ms",
+    "request_total": "400ms",
 }
 POOL = {
     "connections": {"max_per_backend": 4, "idle": 3},
@@ -233,7 +233,7 @@ class Chaos:
 
 async def one_client(gateway: Gateway, random: Random, name: int, seen: list[int]) -> None:
     """Ask for a while; every whole answer of a backend must be the answer to the request it follows."""
-    for number in range(12):
+    for number in range(6):
         async with gateway.client() as client:
             for turn in range(random.randint(1, 4)):
                 own = f"/{name}-{number}-{turn}"
@@ -266,14 +266,14 @@ async def test_backends_that_do_anything(seed: int) -> None:
     async with balancing(*scripts, pool=POOL, timeouts=HASTY) as (_, gateway, _):
         seen: list[int] = []
         await asyncio.gather(
-            *[one_client(gateway, Random(random.random()), name, seen) for name in range(12)]
+            *[one_client(gateway, Random(random.random()), name, seen) for name in range(10)]
         )
 
         assert seen.count(200) > len(seen) / 4
         assert {502, 504} & set(seen)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 async def test_reloads_under_way(seed: int) -> None:
     """The same while backends come, go, become ready and unready, and columns are used again."""
     random = Random(seed)

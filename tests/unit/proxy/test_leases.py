@@ -1,168 +1,259 @@
-"""Leases are never lost and never doubled, whatever happens in whatever order."""
+"""
+Leases, reloads, deaths of workers and columns used again, mixed in any order: what is counted is what lives.
+
+Each worker is a data plane with a row of its own; the test is the supervisor, who zeroes rows, and the control
+process, which allots columns and hands out snapshots that workers apply when they get to it.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from random import Random
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
 from pcs_gateway.backends.backend import Backend
 from pcs_gateway.backends.config import PoolConfig
 from pcs_gateway.backends.member import Lease
 from pcs_gateway.backends.pool import PoolSnapshot
+from pcs_gateway.clock import SystemClock
 from pcs_gateway.errors import NoHealthyInstances
 from pcs_gateway.processes.columns import Columns
 from pcs_gateway.processes.scoreboard import Role, Scoreboard
 from pcs_gateway.processes.tickets import Tickets
 from pcs_gateway.proxy.data_plane import DataPlane
+from pcs_gateway.proxy.upstream_pool import UpstreamMember
 from pcs_gateway.telemetry.recorder import Recorder
-from tests.fakes.clock import FakeClock
 
-WORKERS = 2
-URLS = [f"http://127.0.0.1:{port}" for port in (8001, 8002, 8003, 8004)]
-COLUMNS = 3
-"""Fewer than there are backends, so that columns are used again."""
-
-LIMIT = 3
-"""Attempts that a backend takes at a time, so that some leases are refused."""
-
-Numbers = st.integers(0, WORKERS - 1)
+WORKERS = (1, 2, 3)
+POOL = "pcs"
+URLS = [f"http://127.0.0.1:{port}" for port in range(1, 6)]
+SIZE = 6
+"""Columns there are: fewer than backends come and go, so that they are used again."""
 
 
-@dataclass
-class Worker:
-    """One worker, as far as it counts."""
+class IdleLoop:
+    """A loop in which nothing happens."""
 
-    plane: DataPlane
-    leases: list[tuple[str, Lease]] = field(default_factory=list)
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Any:
+        raise AssertionError("nothing waits here")
+
+    create_task = call_later
 
 
 class Leases(RuleBasedStateMachine):
-    """Leases, reloads, late workers, deaths and columns used again."""
+    """The whole gateway as far as leases go."""
+
+    leases: Bundle[tuple[int, Lease]] = Bundle("leases")
+    connections: Bundle[tuple[int, UpstreamMember]] = Bundle("connections")
 
     def __init__(self) -> None:
         super().__init__()
-        self.loop = asyncio.new_event_loop()
-        self.clock = FakeClock()
         self.scoreboard = Scoreboard.create()
-        self.tickets = Tickets.create()
-        self.columns = Columns(size=COLUMNS)
+        self.tickets = Tickets.create(1)
+        self.columns = Columns(size=SIZE)
         self.version = 0
-        self.reload(URLS[:2])
-        self.workers = [self.begin(number) for number in range(WORKERS)]
+        self.snapshot = PoolSnapshot(POOL, 0, ())
+        self.incarnations = 0
+        self.lives: dict[int, int] = {}
+        self.acknowledged: dict[int, int] = {}
+        self.planes: dict[int, DataPlane] = {}
+        self.configs = {
+            POOL: PoolConfig.model_validate({"backends": [{"url": URLS[0]}], "strategy": "round_robin"})
+        }
+        self.held: dict[int, list[Lease]] = {}
+        self.open: dict[int, list[UpstreamMember]] = {}
+        self._publish(set(URLS[:2]))
+        for worker in WORKERS:
+            self._start(worker)
 
-    def teardown(self) -> None:
-        for worker in self.workers:
-            while worker.leases:
-                worker.leases.pop()[1].end()
-        cells = [self.scoreboard.row(1 + n).in_flight[c] for n in range(WORKERS) for c in range(COLUMNS)]
-        self.tickets.close()
-        self.scoreboard.close()
-        self.loop.close()
-        assert not any(cells)
+    def _publish(self, urls: set[str]) -> None:
+        self.version += 1
+        self.columns = self.columns.allot([(POOL, url) for url in sorted(urls)], self.version)
+        backends = []
+        for url in sorted(urls):
+            column = self.columns.column(POOL, url)
+            port = int(url.rpartition(":")[2])
+            one = Backend(
+                POOL,
+                url,
+                url,
+                "http",
+                "127.0.0.1",
+                port,
+                ("127.0.0.1",),
+                1,
+                column.index,
+                column.generation,
+                ready=True,
+            )
+            backends.append(one)
+        self.snapshot = PoolSnapshot(POOL, 0, tuple(backends))
 
-    def begin(self, number: int) -> Worker:
-        """Start a worker with the newest snapshot."""
-        row = self.scoreboard.occupy(1 + number, Role.WORKER, 1, 1)
-        plane = DataPlane(
-            self.loop,
-            self.clock,
-            Random(1),
+    def _start(self, worker: int) -> None:
+        self.incarnations += 1
+        row = self.scoreboard.occupy(worker, Role.WORKER, 1, self.incarnations)
+        self.lives[worker] = self.incarnations
+        self.held[worker] = []
+        self.open[worker] = []
+        self.planes[worker] = DataPlane(
+            IdleLoop(),  # type: ignore[arg-type]
+            SystemClock(),
+            Random(worker),
             os.urandom,
             self.scoreboard,
             row,
             self.tickets,
             Recorder(),
-            print,
+            lambda entry: None,
         )
-        plane.replace_pools([self.snapshot], {"pcs": self.config})
-        row.snapshot_version = self.version
-        return Worker(plane)
+        self._apply(worker)
+
+    def _apply(self, worker: int) -> None:
+        self.planes[worker].replace_pools((self.snapshot,), self.configs)
+        self.acknowledged[worker] = self.version
 
     # what happens
 
-    @rule(urls=st.lists(st.sampled_from(URLS), min_size=1, max_size=3, unique=True))
-    def reload(self, urls: Sequence[str]) -> None:
-        """A file with these backends comes into force; no worker has heard of it yet."""
-        known = {(column.pool, column.url) for column in self.columns.columns}
-        if len(known | {("pcs", url) for url in urls}) > COLUMNS:
+    @rule(target=leases, worker=st.sampled_from(WORKERS))
+    def begin(self, worker: int) -> Any:
+        """A worker leases a backend."""
+        balancer = self.planes[worker].pools[POOL].balancer
+        try:
+            lease = balancer.route_request(None, float("inf"))
+        except NoHealthyInstances:
+            lease = None
+        if lease is not None:
+            self.held[worker].append(lease)
+        return self.lives[worker], worker, lease
+
+    @rule(held=consumes(leases), times=st.integers(1, 2))
+    def end(self, held: Any, times: int) -> None:
+        """A lease ends, perhaps told so twice; one of a dead worker ends with its process."""
+        life, worker, lease = held
+        if lease is None or self.lives[worker] != life:
             return
-        self.version += 1
-        self.columns = self.columns.allot([("pcs", url) for url in urls], self.version)
-        self.config = PoolConfig.model_validate(
-            {"backends": [{"url": url} for url in urls], "connections": {"max_per_backend": LIMIT, "idle": 1}}
-        )
-        self.snapshot = PoolSnapshot("pcs", 0, tuple(map(self.backend, urls)))
+        for _ in range(times):
+            lease.end()
+        self.held[worker].remove(lease)
 
-    def backend(self, url: str) -> Backend:
-        """A ready backend in its column."""
-        column, port = self.columns.column("pcs", url), int(url[-4:])
-        place = (column.index, column.generation)
-        return Backend("pcs", url, url, "http", "127.0.0.1", port, ("127.0.0.1",), 1, *place, ready=True)
+    @rule(target=connections, worker=st.sampled_from(WORKERS), which=st.integers(0, 4))
+    def connect(self, worker: int, which: int) -> Any:
+        """A worker opens a connection to a backend."""
+        pool = self.planes[worker].pools[POOL]
+        members = pool.balancer.members
+        if not members:
+            return self.lives[worker], worker, None
+        member = members[which % len(members)]
+        assert isinstance(member, UpstreamMember)
+        pool.opened(member)
+        self.open[worker].append(member)
+        return self.lives[worker], worker, _Connection(member)
 
-    @rule(number=Numbers)
-    def hear(self, number: int) -> None:
-        """A worker applies the newest snapshot and acknowledges it."""
-        worker = self.workers[number]
-        worker.plane.replace_pools([self.snapshot], {"pcs": self.config})
-        self.scoreboard.row(1 + number).snapshot_version = self.version
+    @rule(connection=consumes(connections))
+    def disconnect(self, connection: Any) -> None:
+        """A connection ends, perhaps long after its backend was removed."""
+        life, worker, one = connection
+        if one is None or self.lives[worker] != life:
+            return
+        self.planes[worker].pools[POOL].closed(one)
+        self.open[worker].remove(one.member)
+
+    @rule(urls=st.sets(st.sampled_from(URLS), max_size=3))
+    def reload(self, urls: set[str]) -> None:
+        """The configuration changes; no worker knows yet."""
+        wanted = {(POOL, url) for url in urls} | {(one.pool, one.url) for one in self.columns.columns}
+        if len(wanted) <= SIZE:
+            self._publish(urls)
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def apply(self, worker: int) -> None:
+        """A worker applies the newest snapshot."""
+        self._apply(worker)
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def die(self, worker: int) -> None:
+        """A worker dies with all it holds; the supervisor zeroes its row and starts another."""
+        self.scoreboard.free(worker)
+        self._start(worker)
 
     @rule()
     def reclaim(self) -> None:
-        """The control process frees the columns that it may free."""
-        heard = min(self.scoreboard.row(1 + number).snapshot_version for number in range(WORKERS))
-        self.columns = self.columns.reclaim(self.scoreboard.column_is_zero, heard)
+        """The control process takes back the columns that nobody can count in."""
+        self.columns = self.columns.reclaim(self.scoreboard.column_is_zero, min(self.acknowledged.values()))
 
-    @rule(number=Numbers)
-    def lease(self, number: int) -> None:
-        """An attempt begins, unless all backends are at their limit."""
-        worker = self.workers[number]
-        self.clock.advance(1.0)
-        try:
-            lease = worker.plane.pools["pcs"].balancer.route_request(None, self.clock.monotonic())
-        except NoHealthyInstances:
-            return
-        if lease is not None and lease.member is not None:
-            worker.leases.append((lease.member.backend.url, lease))
+    # what must hold
 
-    @rule(number=Numbers, position=st.integers(0, 20), times=st.integers(1, 2))
-    def end(self, number: int, position: int, times: int) -> None:
-        """An attempt ends; whoever ends it again changes nothing."""
-        leases = self.workers[number].leases
-        if leases:
-            _, lease = leases.pop(position % len(leases))
-            for _ in range(times):
+    @invariant()
+    def counted_is_what_lives(self) -> None:
+        """Every row reads, column by column, what its worker holds, in flight and connected."""
+        for worker in WORKERS:
+            row = self.scoreboard.row(worker)
+            held = [lease.member.column for lease in self.held[worker] if lease.member is not None]
+            connected = [member.column for member in self.open[worker]]
+            for column in range(SIZE):
+                assert row.in_flight[column] == held.count(column)
+                assert row.connections[column] == connected.count(column)
+
+    @invariant()
+    def column_in_use_has_its_owner(self) -> None:
+        """Whatever is held counts in a column whose generation is still the one it began in."""
+        generations = {(one.index, one.generation) for one in self.columns.columns}
+        for worker in WORKERS:
+            members = [lease.member for lease in self.held[worker]] + list(self.open[worker])
+            for member in members:
+                assert member is not None
+                assert (member.column, member.backend.generation) in generations
+
+    @invariant()
+    def sums_agree(self) -> None:
+        """What the balancers of all workers see is the sum over all rows."""
+        for column in range(SIZE):
+            live = sum(
+                lease.member.column == column
+                for worker in WORKERS
+                for lease in self.held[worker]
+                if lease.member is not None
+            )
+            assert self.scoreboard.in_flight(column) == live
+
+    @precondition(lambda self: any(self.held.values()))
+    @rule(worker=st.sampled_from(WORKERS))
+    def own_count_is_shown(self, worker: int) -> None:
+        """A member's own count is its row's, and its load follows from it."""
+        plane = self.planes[worker]
+        for member in plane.pools[POOL].balancer.members:
+            assert member.in_flight == self.scoreboard.row(worker).in_flight[member.column]
+
+    def teardown(self) -> None:
+        """Everything ends: all rows read zero, and every column is free."""
+        for worker in WORKERS:
+            for lease in self.held[worker]:
                 lease.end()
+            for member in self.open[worker]:
+                self.planes[worker].pools[POOL].closed(_Connection(member))  # type: ignore[arg-type]
+        self._publish(set())
+        for worker in WORKERS:
+            self._apply(worker)
+        for worker in WORKERS:
+            row = self.scoreboard.row(worker)
+            assert not any(row.in_flight) and not any(row.connections) and not any(row.waiters)
+        self.reclaim()
+        assert self.columns.columns == ()
+        self.tickets.close()
+        self.scoreboard.close()
 
-    @rule(number=Numbers)
-    def die(self, number: int) -> None:
-        """A worker dies with all its leases, and another takes its row."""
-        self.scoreboard.free(1 + number)
-        self.workers[number] = self.begin(number)
 
-    # what holds
+class _Connection:
+    """As much of a connection as a pool looks at when it is closed."""
 
-    @invariant()
-    def counts_are_the_leases(self) -> None:
-        """What a worker's row shows of a backend is how many leases of it live there."""
-        for number, worker in enumerate(self.workers):
-            row, living = self.scoreboard.row(1 + number), Counter(url for url, _ in worker.leases)
-            shown = {c.url: row.in_flight[c.index] for c in self.columns.columns if row.in_flight[c.index]}
-            assert dict(living) == shown
-
-    @invariant()
-    def limit_is_exceeded_by_the_other_worker_at_most(self) -> None:
-        """`max_per_backend` holds over all workers."""
-        living = Counter(url for worker in self.workers for url, _ in worker.leases)
-        assert max(living.values(), default=0) <= LIMIT + WORKERS - 1
+    def __init__(self, member: UpstreamMember) -> None:
+        self.member = member
 
 
 TestLeases = Leases.TestCase
-TestLeases.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestLeases.settings = settings(max_examples=40, stateful_step_count=60, deadline=None)
