@@ -298,7 +298,7 @@ async def test_reloads_under_way(seed: int) -> None:
             await everyone
 
             assert seen.count(200) > 0
-            gateway.reload(one_pool(c.url))
+            gateway.reload(one_pool(c.url, pool={"connections": {"idle_timeout": "200ms"}}))
             await until(lambda: gateway.is_quiet() and not gateway.upstream_connections)
             gateway.reclaim()
             assert len(gateway.columns.columns) == 1

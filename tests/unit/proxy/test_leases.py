@@ -1,8 +1,8 @@
 """
-Leases, reloads, deaths of workers and columns used again, mixed in any order: what is counted is what lives.
+Leases, reloads, deaths of workers and columns used again, in any order: what is counted is what lives.
 
-Each worker is a data plane with a row of its own; the test is the supervisor, who zeroes rows, and the control
-process, which allots columns and hands out snapshots that workers apply when they get to it.
+Each worker is a data plane with a row of its own; the test is the supervisor, who zeroes rows, and the
+control process, which allots columns and hands out snapshots that workers apply when they get to it.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Leases(RuleBasedStateMachine):
             row,
             self.tickets,
             Recorder(),
-            lambda entry: None,
+            [].append,
         )
         self._apply(worker)
 
@@ -241,7 +241,7 @@ class Leases(RuleBasedStateMachine):
             self._apply(worker)
         for worker in WORKERS:
             row = self.scoreboard.row(worker)
-            assert not any(row.in_flight) and not any(row.connections) and not any(row.waiters)
+            assert not any((*row.in_flight, *row.connections, *row.waiters))
         self.reclaim()
         assert self.columns.columns == ()
         self.tickets.close()
