@@ -23,6 +23,7 @@ from pcs_gateway.backends.pool import PoolSnapshot
 from pcs_gateway.clock import SystemClock
 from pcs_gateway.errors import NoHealthyInstances
 from pcs_gateway.processes.columns import Columns
+from pcs_gateway.processes.messages import EvidenceEntry
 from pcs_gateway.processes.scoreboard import Role, Scoreboard
 from pcs_gateway.processes.tickets import Tickets
 from pcs_gateway.proxy.data_plane import DataPlane
@@ -65,6 +66,7 @@ class Leases(RuleBasedStateMachine):
         self.configs = {
             POOL: PoolConfig.model_validate({"backends": [{"url": URLS[0]}], "strategy": "round_robin"})
         }
+        self.evidence: list[EvidenceEntry] = []
         self.held: dict[int, list[Lease]] = {}
         self.open: dict[int, list[UpstreamMember]] = {}
         self._publish(set(URLS[:2]))
@@ -109,7 +111,7 @@ class Leases(RuleBasedStateMachine):
             row,
             self.tickets,
             Recorder(),
-            [].append,
+            self.evidence.append,
         )
         self._apply(worker)
 
