@@ -32,6 +32,7 @@ NEVER_NAMED_BY_CONNECTION = frozenset(
         b"authorization",
         b"cookie",
         b"date",
+        b"expect",
         b"via",
         b"x-forwarded-for",
         b"x-forwarded-proto",

@@ -142,6 +142,6 @@ class ChunkedDecoder:
         match = _FIELD_LINE.fullmatch(data, position, end)
         if match is None or self._trailer_bytes > TRAILER_LIMIT:
             raise FramingError("a trailer field is malformed or the trailer section too long")
-        if match[1].lower() not in FORBIDDEN_TRAILERS:
+        if match[1].lower().replace(b"_", b"-") not in FORBIDDEN_TRAILERS:
             self.trailers.append(match[1] + b": " + match[2].rstrip(b" \t"))
         return end + 2

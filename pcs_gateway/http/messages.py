@@ -171,6 +171,17 @@ class ResponseHead:
         """Take llhttp's callback for the end of the head."""
         self.is_complete = True
 
+    def frame(self) -> None:
+        """Conclude where the body ends, and that a head which cannot have one promises none."""
+        if self.status in _WITHOUT_BODY:
+            self.body_length = 0
+        elif not self.is_chunked:
+            self.body_length = self.content_length
+        if self.content_length is not None and (self.status < 200 or self.status == 204):
+            # RFC 9110 section 8.6: these have no Content-Length; a client might wait for what it promises
+            self.content_length = None
+            self.dropped = [*(self.dropped or ()), (b"Content-Length", b"")]
+
     def without_dropped(self) -> bytes:
         """Give the field section without the connection's own fields and those that Connection names."""
         dropped = self.dropped or []
@@ -182,7 +193,7 @@ class ResponseHead:
             if at == 0 or (at > 0 and section[at - 1] == _LINE_FEED):
                 return section[:at] + section[at + len(line) :]
         tokens = list_tokens(self.connection) if self.connection else ()
-        names = {name.lower() for name, _ in dropped}.union(tokens) - _NEVER_DROPPED
+        names = {name.lower() for name, _ in dropped} | (set(tokens) - _NEVER_DROPPED)
         lines = section.split(b"\r\n")
         return b"\r\n".join([line for line in lines if line.partition(b":")[0].lower() not in names])
 
@@ -251,9 +262,6 @@ def read_response_head(head_bytes: bytes) -> ResponseHead:
         head.may_persist = False
     if head.is_chunked and not is_1_1:
         raise MalformedResponse("HTTP/1.0 has no transfer codings")
+    head.frame()
     head.forwarded = section if head.dropped is None else head.without_dropped()
-    if head.status in _WITHOUT_BODY:
-        head.body_length = 0
-    elif not head.is_chunked:
-        head.body_length = head.content_length
     return head

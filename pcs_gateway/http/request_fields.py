@@ -84,10 +84,16 @@ class Spellings(dict[bytes, int]):
 
     def __missing__(self, name: bytes) -> int:
         lowered = name.lower()
-        kind = _REQUEST_ID if lowered == self._request_id_name else _KINDS.get(lowered, 0)
+        kind = self._kind(lowered)
+        if not kind and b"_" in lowered and self._kind(lowered.replace(b"_", b"-")):
+            # CGI and WSGI read X_Forwarded_For as X-Forwarded-For: what only the gateway may say is dropped
+            kind = _HOP_BY_HOP
         if len(self) < KNOWN_SPELLINGS and len(name) <= LONGEST_SPELLING:
             self[name] = kind
         return kind
+
+    def _kind(self, name: bytes) -> int:
+        return _REQUEST_ID if name == self._request_id_name else _KINDS.get(name, 0)
 
 
 class RequestFields:

@@ -53,6 +53,9 @@ class TestHopByHop:
             (("Proxy-Connection: keep-alive",), {"proxy-connection"}),
             (("TE: trailers", "Connection: TE"), {"te", "connection"}),
             (("TE: gzip",), {"te"}),
+            # CGI and WSGI fold "_" into "-": what only the gateway may say is dropped in that spelling too
+            (("X_Forwarded_For: 6.6.6.6",), {"x_forwarded_for"}),
+            (("Content_Length: 5", "Transfer_Encoding: chunked"), {"content_length", "transfer_encoding"}),
             (("Upgrade: websocket",), {"upgrade"}),
             (("Upgrade: websocket", "Connection: upgrade"), {"upgrade", "connection"}),
             (

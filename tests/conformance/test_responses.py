@@ -126,6 +126,8 @@ async def test_status_without_body_has_none(status: int) -> None:
         for _ in range(2):
             answer = await client.ask("GET /")
             assert (answer.status, answer.fields["etag"]) == (status, "e")
+            # RFC 9110 8.6: a 204 has no Content-Length; a 304 may tell that of the representation
+            assert answer.fields.get("content-length") == (None if status == 204 else "5")
 
         assert len(backend.peers) == 1
 
