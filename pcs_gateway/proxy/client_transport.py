@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import struct
 import sys
@@ -71,6 +72,14 @@ class ClientTransport(asyncio.Protocol):
         """Tell whether bytes of the client wait in the kernel; that takes a system call."""
         fd = self.transport.get_extra_info("socket").fileno()
         return fd >= 0 and ioctl(fd, FIONREAD, NO_BYTES) != NO_BYTES
+
+    def is_lost(self) -> bool:
+        """Tell whether the connection was reset; the loop says so only while it is read."""
+        fd = self.transport.get_extra_info("socket").fileno()
+        poller = select.poll()
+        if fd >= 0:
+            poller.register(fd, 0)
+        return bool(poller.poll(0))
 
     def reset_at_close(self) -> None:
         """Let the client see a reset when the connection closes."""

@@ -331,6 +331,8 @@ class DataPlane:
             exchange = connection.exchange
             if exchange is not None:
                 look_after(exchange, now)
+                if connection.is_reading_paused and connection.is_lost():
+                    connection.transport.abort()
             elif connection.deadline < now:
                 connection.expired(now)
             elif now - connection.idle_since > FORGET_AFTER and connection.forwarding_host is not None:

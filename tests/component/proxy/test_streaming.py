@@ -390,6 +390,19 @@ class TestRequests:
             assert await client.read_end() == b""
             assert (await gateway.record()).reason == "malformed_chunk"
 
+    async def test_client_that_leaves_while_it_is_held_back(self) -> None:
+        """A connection that is not read because of backpressure is looked after: its reset is noticed."""
+        sink = Sink()
+        sink.may_read.clear()
+        async with talking(sink) as (client, gateway, _):
+            client.send("POST /", f"Content-Length: {48 * MIB}")
+            client.writer.write(BLOCK * 500)
+            await until(lambda: any(one.is_reading_paused for one in gateway.plane.connections))
+            client.reset()
+
+            await until(lambda: not gateway.in_flight, 1)
+            assert (await gateway.record()).reason == "client_left"
+
     async def test_client_that_leaves_while_sending_frees_the_backend(self) -> None:
         """A request that never becomes whole is cut at the backend too."""
         async with talking(Sink(), limits={"request_buffer": "1B"}) as (client, gateway, backend):

@@ -1,7 +1,7 @@
 """
 The guard of the data path's cost, counted and not timed.
 
-A plain proxied exchange makes no task, no future, no timer, one write per leg, and no more calls of functions than
+A plain proxied exchange makes no task, no future, no timer, one write per leg, and no more calls than
 `tests/data/plain_exchange_calls.txt` allows: for a client that repeats its fields, and for one that numbers
 its requests.
 """
