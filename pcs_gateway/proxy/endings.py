@@ -89,7 +89,7 @@ def break_off(exchange: Exchange, refusal: Refusal) -> None:
     exchange.reason = exchange.reason or refusal.reason
     exchange.leave_queue()
     exchange.keep_alive = False
-    exchange.connection = None
+    exchange.connection = exchange.tunnel = None
     exchange.drop_upstream()
     exchange.finish(exchange.plane.monotonic())
     if connection is not None:
