@@ -1,11 +1,12 @@
 """One file of lines that several processes write to."""
 
 import fcntl
-import multiprocessing
 import os
 import resource
 import select
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -231,27 +232,36 @@ class TestPipe:
         assert all(len(line) == 300 and len(set(line)) == 1 for line in lines)
 
 
+WRITER = """
+import sys
+from time import monotonic
+from pcs_gateway.telemetry.log_file import LogFile
+
+destination, letter = sys.argv[1:]
+file = LogFile(int(destination) if destination.isdigit() else destination, monotonic)
+for _ in range(20):
+    file.write((letter * 300 + "\\n").encode() * 100)
+"""
+"""Writes 2000 lines of 300 bytes, 100 at once."""
+
+
 def lines_of_writers(destination: str | int, read: Callable[[], bytes]) -> list[bytes]:
-    """Let four processes write at once, and return the lines that came out."""
-    context = multiprocessing.get_context("fork")
-    writers = [context.Process(target=write_lines, args=(destination, letter)) for letter in "abcd"]
-    for process in writers:
-        process.start()
+    """
+    Let four processes write at once, and return the lines that came out.
+
+    They are started anew and not forked: a fork of a process with threads may hang for good.
+    """
+    inherited = (destination,) if isinstance(destination, int) else ()
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(destination), letter], pass_fds=inherited)
+        for letter in "abcd"
+    ]
     if isinstance(destination, str):
         for process in writers:
-            process.join(20)
+            process.wait(20)
     lines = read().splitlines()
-    for process in writers:
-        process.join(20)
-        assert process.exitcode == 0
+    assert [process.wait(20) for process in writers] == [0, 0, 0, 0]
     return lines
-
-
-def write_lines(destination: str | int, letter: str) -> None:
-    """Write 2000 lines of 300 bytes, 100 at once."""
-    file = LogFile(destination, FakeClock().monotonic)
-    for _ in range(20):
-        file.write((letter * 300 + "\n").encode() * 100)
 
 
 def read_all(descriptor: int, writer: int | None = None) -> bytes:
