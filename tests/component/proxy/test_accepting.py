@@ -1,52 +1,88 @@
-"""Accepting clients: at the limit they wait in the kernel, nobody who was let in is forgotten."""
+"""Who is accepted when: at the limit, beyond a worker's share, and without descriptors."""
 
 import asyncio
+import errno
 import socket
-from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 
 from pcs_gateway.proxy.accepting import holds_more_than_its_share
-from tests.fakes.backend import OK, answering
+from tests.fakes.backend import OK, answering, echoing
 from tests.fakes.gateway import talking
 from tests.fakes.waiting import until
 
 
+class TestLimit:
+    async def test_clients_beyond_it_wait_and_are_not_refused(self) -> None:
+        """With `limits.connections: 2` the third client is served when one of the others has left."""
+        async with (
+            talking(echoing, limits={"connections": 2}) as (first, gateway, _),
+            gateway.client() as second,
+            AsyncExitStack() as stack,
+        ):
+            await first.ask("GET /1")
+            await second.ask("GET /2")
+            third = await stack.enter_async_context(gateway.client())
+            third.send("GET /3")
+            await asyncio.sleep(0.1)
+            assert 2 == len(gateway.plane.connections)
+
+            first.writer.close()
+
+            assert 200 == (await third.read_answer()).status
+
+
+class ListenerWithoutDescriptors(socket.socket):
+    """A listening socket whose process has no descriptor left for a while."""
+
+    is_exhausted = True
+
+    def accept(self) -> Any:
+        if self.is_exhausted:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super().accept()
+
+
+class TestDescriptors:
+    async def test_lack_of_them_is_told_and_holds_clients_up_only(self) -> None:
+        """A client waits in the kernel's queue until there are descriptors again."""
+        async with talking(echoing) as (first, gateway, _):
+            await first.ask("GET /1")
+            (real,) = gateway.acceptor._sockets
+            exhausted = ListenerWithoutDescriptors(fileno=real.detach())
+            gateway.acceptor._sockets[:] = [exhausted]
+            asyncio.get_running_loop().remove_reader(exhausted.fileno())
+            gateway.acceptor._is_listening = False
+            gateway.acceptor.start()
+            async with gateway.client() as second:
+                second.send("GET /2")
+                await until(lambda: gateway.errors)
+                exhausted.is_exhausted = False
+
+                assert 200 == (await second.read_answer()).status
+
+            told = [error["exception"].errno for error in gateway.errors]
+            assert {errno.EMFILE} == set(told)
+            gateway.errors.clear()
+
+
 @pytest.mark.parametrize(
-    ("own", "everyone", "is_more"),
+    ("own", "all_workers", "is_more"),
     [
-        (100, [100], False),
-        (0, [0, 0], False),
-        (2, [2, 0], False),
-        (3, [3, 0], False),
-        (5, [5, 0], True),
-        (11, [11, 10], False),
-        (60, [60, 52], False),
-        (72, [72, 52], True),
-        (30, [30, 100, 100], False),
+        pytest.param(1000, [1000], False, id="alone"),
+        pytest.param(2, [2, 0], False, id="few"),
+        pytest.param(4, [4, 0], False, id="at-the-edge"),
+        pytest.param(5, [5, 0], True, id="beyond"),
+        pytest.param(58, [58, 42], False, id="within-an-eighth"),
+        pytest.param(59, [59, 41], True, id="beyond-an-eighth"),
+        pytest.param(0, [0, 100], False, id="the-other"),
     ],
 )
-def test_share(own: int, everyone: Sequence[int], is_more: bool) -> None:
-    """A worker lets the others go first beyond mean × 1.125 + 2; alone it never does."""
-    assert holds_more_than_its_share(own, everyone) == is_more
-
-
-async def test_clients_beyond_the_limit_wait_in_the_kernel() -> None:
-    """At `limits.connections` a worker stops accepting; who waits is served when there is room."""
-    async with (
-        talking(answering(OK), limits={"connections": 2}) as (first, gateway, _),
-        gateway.client() as second,
-    ):
-        assert (await first.ask("GET /")).status == 200
-        assert (await second.ask("GET /")).status == 200
-        async with gateway.client() as third:
-            third.send("GET /third")
-            await asyncio.sleep(0.2)
-            assert len(gateway.plane.connections) == 2
-            first.reset()
-
-            assert (await third.read_answer()).status == 200
-            assert gateway.row.client_connections == 2
+def test_share_is_the_mean_and_an_eighth_and_two(own: int, all_workers: list[int], is_more: bool) -> None:
+    """A worker that holds more lets the others accept first."""
+    assert is_more == holds_more_than_its_share(own, all_workers)
 
 
 async def test_clients_in_the_queue_are_accepted_at_the_end() -> None:
