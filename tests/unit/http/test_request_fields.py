@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pcs_gateway.http.fields import HOP_BY_HOP
 from pcs_gateway.http.refusals import Refusal, RequestRefused
-from pcs_gateway.http.request_fields import RequestFields, RequestFieldsReader
+from pcs_gateway.http.request_fields import RequestFields, RequestFieldsReader, SectionParser
 
 NAMES = (
     b"Host",
@@ -105,6 +105,27 @@ def test_what_was_read_before_does_not_matter(several: list[bytes]) -> None:
     shared = reader()
 
     assert [shown(read(section, shared)) for section in several] == [shown(read(one)) for one in several]
+
+
+CAREFUL = (
+    b"Host: a\r\nConnection: close\r\n",
+    b"Host: a\r\nCONNECTION: CLOSE\r\n",
+    b"Host: a\r\nConnection: upgrade, Close\r\nUpgrade: websocket\r\n",
+    b"Host: a\r\nContent-Length: 3\r\n",
+    b"Host: a\r\nTransfer-Encoding: chunked\r\n",
+    b"Host: a\r\n",
+)
+
+
+@pytest.mark.parametrize("first", CAREFUL)
+@pytest.mark.parametrize("second", CAREFUL)
+def test_no_section_depends_on_the_one_before(first: bytes, second: bytes) -> None:
+    """Whatever a section says of its connection or its body, the next one is read as if it were the first."""
+    parser, fresh = SectionParser(), SectionParser()
+
+    parser.parse(first)
+
+    assert fresh.parse(second) == parser.parse(second)
 
 
 @settings(max_examples=500, deadline=None)

@@ -37,6 +37,10 @@ SIZE = 6
 """Columns there are: fewer than backends come and go, so that they are used again."""
 
 
+LIMIT = 3
+"""Attempts that a backend takes at a time, so that some leases are refused."""
+
+
 class IdleLoop:
     """A loop in which nothing happens."""
 
@@ -60,11 +64,13 @@ class Leases(RuleBasedStateMachine):
         self.version = 0
         self.snapshot = PoolSnapshot(POOL, 0, ())
         self.incarnations = 0
+        self.now = 0.0
         self.lives: dict[int, int] = {}
         self.acknowledged: dict[int, int] = {}
         self.planes: dict[int, DataPlane] = {}
+        limits = {"max_per_backend": LIMIT, "idle": 1}
         self.configs = {
-            POOL: PoolConfig.model_validate({"backends": [{"url": URLS[0]}], "strategy": "round_robin"})
+            POOL: PoolConfig.model_validate({"backends": [{"url": URLS[0]}], "connections": limits})
         }
         self.evidence: list[EvidenceEntry] = []
         self.held: dict[int, list[Lease]] = {}
@@ -126,7 +132,8 @@ class Leases(RuleBasedStateMachine):
         """A worker leases a backend."""
         balancer = self.planes[worker].pools[POOL].balancer
         try:
-            lease = balancer.route_request(None, float("inf"))
+            self.now += 1.0
+            lease = balancer.route_request(None, self.now)
         except NoHealthyInstances:
             lease = None
         if lease is not None:
@@ -213,7 +220,7 @@ class Leases(RuleBasedStateMachine):
 
     @invariant()
     def sums_agree(self) -> None:
-        """What the balancers of all workers see is the sum over all rows."""
+        """What the balancers of all workers see is the sum over all rows, and within the limit."""
         for column in range(SIZE):
             live = sum(
                 lease.member.column == column
@@ -222,6 +229,7 @@ class Leases(RuleBasedStateMachine):
                 if lease.member is not None
             )
             assert self.scoreboard.in_flight(column) == live
+            assert live <= LIMIT + len(WORKERS) - 1
 
     @precondition(lambda self: any(self.held.values()))
     @rule(worker=st.sampled_from(WORKERS))
@@ -258,4 +266,4 @@ class _Connection:
 
 
 TestLeases = Leases.TestCase
-TestLeases.settings = settings(max_examples=40, stateful_step_count=60, deadline=None)
+TestLeases.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)
