@@ -30,10 +30,10 @@ from pcs_gateway.proxy.data_plane import DataPlane
 from pcs_gateway.proxy.upstream_pool import UpstreamMember
 from pcs_gateway.telemetry.recorder import Recorder
 
-WORKERS = (1, 2, 3)
+WORKERS = (1, 2)
 POOL = "pcs"
-URLS = [f"http://127.0.0.1:{port}" for port in range(1, 6)]
-SIZE = 6
+URLS = [f"http://127.0.0.1:{port}" for port in range(1, 5)]
+SIZE = 3
 """Columns there are: fewer than backends come and go, so that they are used again."""
 
 
@@ -182,6 +182,12 @@ class Leases(RuleBasedStateMachine):
     @rule(worker=st.sampled_from(WORKERS))
     def apply(self, worker: int) -> None:
         """A worker applies the newest snapshot."""
+        self._apply(worker)
+
+    @rule(urls=st.sets(st.sampled_from(URLS), max_size=2), worker=st.sampled_from(WORKERS))
+    def reload_at_once(self, urls: set[str], worker: int) -> None:
+        """The configuration changes, and one worker applies it before anything else happens."""
+        self.reload(urls)
         self._apply(worker)
 
     @rule(worker=st.sampled_from(WORKERS))
