@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -129,30 +130,39 @@ class TestFile:
         assert (tmp_path / "old" / "access.log").read_bytes() == b"one\ntwo\n"
 
 
-class TestFullDisk:
-    """A limit on the size of files (RLIMIT_FSIZE) cuts writes short just as a full disk does."""
+@contextmanager
+def small_files() -> Iterator[Callable[[int], None]]:
+    """
+    Let no file of this process grow beyond 10 bytes; gives what makes room up to another size.
 
-    @pytest.fixture(autouse=True)
-    def _small_files(self) -> Iterator[None]:
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
-        yield
+    It lasts no longer than the writes of a test: pytest's own output may be a file too.
+    """
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    def allow(size: int) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+
+    allow(10)
+    try:
+        yield allow
+    finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
 
-    def allow(self, size: int) -> None:
-        """Make room until files have this size."""
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+class TestFullDisk:
+    """A limit on the size of files (RLIMIT_FSIZE) cuts writes short just as a full disk does."""
 
     def test_torn_line_is_completed_first(self, tmp_path: Path, clock: FakeClock) -> None:
         """When there is room again the rest of the line comes before the next line."""
         path = tmp_path / "access.log"
         file = LogFile(str(path), clock.monotonic)
-        full = file.write(b"line-1\nline-2\nline-3\n")
-        still_full = file.write(b"line-4\n")
-        self.allow(1000)
-        roomy = file.write(b"line-5\n")
+        with small_files() as allow:
+            full = file.write(b"line-1\nline-2\nline-3\n")
+            still_full = file.write(b"line-4\n")
+            allow(1000)
+            roomy = file.write(b"line-5\n")
         file.close()
 
         assert [(1, 1), (0, 1), (2, 0)] == [full, still_full, roomy]
@@ -162,9 +172,10 @@ class TestFullDisk:
         """A disk that is full exactly at the end of a line tears nothing."""
         path = tmp_path / "access.log"
         file = LogFile(str(path), clock.monotonic)
-        full = file.write(b"line-ten.\nline-2\n")
-        self.allow(1000)
-        file.write(b"line-3\n")
+        with small_files() as allow:
+            full = file.write(b"line-ten.\nline-2\n")
+            allow(1000)
+            file.write(b"line-3\n")
         file.close()
 
         assert (1, 1) == full
@@ -174,11 +185,12 @@ class TestFullDisk:
         """A rotation in between loses the line, and the new file begins with a whole one."""
         path = tmp_path / "access.log"
         file = LogFile(str(path), clock.monotonic)
-        file.write(b"line-1\nline-2\n")
-        path.rename(tmp_path / "access.log.1")
-        self.allow(1000)
-        file.reopen()
-        result = file.write(b"line-3\n")
+        with small_files() as allow:
+            file.write(b"line-1\nline-2\n")
+            path.rename(tmp_path / "access.log.1")
+            allow(1000)
+            file.reopen()
+            result = file.write(b"line-3\n")
         file.close()
 
         assert (1, 1) == result
