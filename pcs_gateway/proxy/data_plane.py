@@ -140,6 +140,7 @@ class DataPlane:
             Route(route, self.pools[route.pool] if route.pool else None, limits, timeouts) for route in routes
         )
         for connection in self.connections:
+            connection.client = self.forwarding.client(connection.client.address, connection.client.scheme)
             connection.forget_written()
 
     def log_to(self, access_log: AccessLog | None) -> None:

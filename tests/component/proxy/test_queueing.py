@@ -335,6 +335,19 @@ class TestPooledConnections:
             assert [record.backend for record in gateway.records] == ["b0", "renamed"]
             assert len(backend.peers) == 1
 
+    async def test_reload_changes_trust_at_once(self) -> None:
+        """A proxy that is no longer trusted is not believed on the connection it has, either."""
+        async with talking(echoing) as (client, gateway, backend):
+            configuration = {"pools": {"pcs": {"backends": [{"url": backend.url, "name": "b0"}]}}}
+            await client.ask("GET /", "X-Forwarded-For: 1.2.3.4")
+            gateway.reload(configuration | {"forwarding": {"trusted_proxies": []}})
+            await client.ask("GET /", "X-Forwarded-For: 1.2.3.4")
+
+            assert [request.fields["x-forwarded-for"] for request in backend.requests] == [
+                "1.2.3.4, 127.0.0.1",
+                "127.0.0.1",
+            ]
+
     async def test_reload_disturbs_nobody(self) -> None:
         """Ten reloads under way: no connection is closed, no request fails."""
         async with talking(echoing) as (client, gateway, backend), gateway.client() as other:
