@@ -403,6 +403,24 @@ class TestRequests:
             await until(lambda: not gateway.in_flight, 1)
             assert (await gateway.record()).reason == "client_left"
 
+    async def test_standstill_of_both_directions_is_cut(self) -> None:
+        """A body that nobody takes behind an answer that does not go on ends with `stream_idle`."""
+
+        async def script(peer: Peer) -> None:
+            await peer.request_head()
+            await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+            await peer.has_ended.wait()
+
+        async with talking(script, receive_buffer=4096) as (client, gateway, _):
+            client.send("POST /", f"Content-Length: {48 * MIB}")
+            client.writer.write(BLOCK * 500)
+            await until(lambda: any(one.is_reading_paused for one in gateway.plane.connections))
+            gateway.jump(61)
+            gateway.jump(61)
+
+            await until(lambda: not gateway.in_flight, 1)
+            assert (await gateway.record()).reason == "stream_idle"
+
     async def test_client_that_leaves_while_sending_frees_the_backend(self) -> None:
         """A request that never becomes whole is cut at the backend too."""
         async with talking(Sink(), limits={"request_buffer": "1B"}) as (client, gateway, backend):
