@@ -411,7 +411,8 @@ class TestRequests:
             await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
             await peer.has_ended.wait()
 
-        async with talking(script, receive_buffer=4096) as (client, gateway, _):
+        limits = {"minimum_body_rate": "0"}
+        async with talking(script, receive_buffer=4096, limits=limits) as (client, gateway, _):
             client.send("POST /", f"Content-Length: {48 * MIB}")
             client.writer.write(BLOCK * 500)
             await until(lambda: any(one.is_reading_paused for one in gateway.plane.connections))

@@ -53,6 +53,17 @@ RESPONSE = (
 )
 
 
+class TickingClock(SystemClock):
+    """A clock that moves when it is read: the machine's speed must not decide what is due."""
+
+    def __init__(self) -> None:
+        self._now = 1000.0
+
+    def monotonic(self) -> float:
+        self._now += 1e-5
+        return self._now
+
+
 class GuardedLoop:
     """A loop that must not be asked for anything."""
 
@@ -94,7 +105,7 @@ class Legs:
         evidence: list[EvidenceEntry] = []
         self.plane = DataPlane(
             GuardedLoop(),  # type: ignore[arg-type]
-            SystemClock(),
+            TickingClock(),
             Random(1),
             os.urandom,
             self._scoreboard,
