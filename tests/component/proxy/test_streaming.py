@@ -416,6 +416,7 @@ class TestRequests:
             client.send("POST /", f"Content-Length: {48 * MIB}")
             client.writer.write(BLOCK * 500)
             await until(lambda: any(one.is_reading_paused for one in gateway.plane.connections))
+            await client.reader.readuntil(b"\r\n\r\nabc")
             gateway.jump(61)
             gateway.jump(61)
 
