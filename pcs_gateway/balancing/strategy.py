@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
@@ -32,7 +33,7 @@ class StrategyContext:
     random: Random
 
 
-class LoadBalancingStrategy:
+class LoadBalancingStrategy(ABC):
     """
     The base of all strategies; one object serves one pool in one worker.
 
@@ -45,9 +46,9 @@ class LoadBalancingStrategy:
     def __init__(self, context: StrategyContext) -> None:
         self.context = context
 
+    @abstractmethod
     def select_instance(self, instances: Instances, request: PCSRequest | None) -> Member:
         """Give the backend that should take the next attempt. `instances` are ready, at least one."""
-        raise NotImplementedError
 
     def order(self, instances: Instances, request: PCSRequest | None, first: Member) -> Iterator[Member]:
         """Give the other instances in the order in which they should be asked when `first` cannot take it."""
