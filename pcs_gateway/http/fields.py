@@ -7,6 +7,7 @@ read it in two ways is refused here (each refusal is a row of tests/conformance)
 
 from __future__ import annotations
 
+import ipaddress
 import re
 
 from pcs_gateway.http.refusals import Refusal
@@ -33,6 +34,7 @@ NEVER_NAMED_BY_CONNECTION = frozenset(
         b"cookie",
         b"date",
         b"expect",
+        b"max-forwards",
         b"via",
         b"x-forwarded-for",
         b"x-forwarded-proto",
@@ -41,20 +43,50 @@ NEVER_NAMED_BY_CONNECTION = frozenset(
 """Fields that a client must not strip by naming them in Connection: a body without its framing would be
 the next request, a request without its credentials another's."""
 
-_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9]{0,5})?")
+SINGLE = (
+    b"authorization",
+    b"content-range",
+    b"content-type",
+    b"if-modified-since",
+    b"if-range",
+    b"if-unmodified-since",
+    b"proxy-authorization",
+    b"range",
+)
+"""Request fields with one value: of two some take the first and others the last (RFC 9110 5.3)."""
+
+SINGLE_IN_RESPONSES = (b"content-type", b"date", b"etag", b"last-modified", b"location", b"retry-after")
+"""The same of responses; backends do repeat them, so the first is kept and the others are dropped."""
+
+# Stricter than RFC 3986 allows: "," joins two Hosts for some readers, and "%" is decoded by some only.
+_HOST = re.compile(rb"(?:\[([0-9A-Fa-f:.]+)\]|[A-Za-z0-9._~!$&'()*+;=-]+)(?::([0-9]{0,5}))?")
+_LAST_PORT = 65535
 _FEW_HOSTS = 1024
 _LONGEST_NAME = 262  # 255 octets of a name, a colon and a port
 _sound_hosts: set[bytes] = set()
 
 
 def is_valid_host(host: bytes) -> bool:
-    """Tell whether `host` is `uri-host [":" port]` (RFC 9110 section 7.2), not empty."""
+    """Tell whether `host` is `uri-host [":" port]` (RFC 9110 7.2), not empty, the port below 65536."""
     if host in _sound_hosts:
         return True
-    is_sound = _HOST.fullmatch(host) is not None
+    match = _HOST.fullmatch(host)
+    is_sound = (
+        match is not None
+        and int(match[2] or 0) <= _LAST_PORT
+        and (match[1] is None or _is_ipv6(match[1].decode("ascii")))
+    )
     if is_sound and len(_sound_hosts) < _FEW_HOSTS and len(host) <= _LONGEST_NAME:
         _sound_hosts.add(host)
     return is_sound
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def list_tokens(value: bytes) -> list[bytes]:

@@ -2,9 +2,10 @@
 The chunked transfer coding (RFC 9112 section 7.1), strict, as a state machine without I/O.
 
 The law of this file: a chunk size is plain hexadecimal digits, at most 16 of them and below 2**63;
-every line ends with CR LF; extensions are bounded, checked and dropped (section 7.1.1 asks a
-recipient to ignore those it does not know); trailer fields are kept apart from the head and those
-that frame, route or authenticate are dropped (RFC 9110 section 6.5.1).
+every line ends with CR LF; extensions are bounded (all together by the data that comes with them),
+checked and dropped (section 7.1.1 asks a recipient to ignore those it does not know); trailer fields
+are kept apart from the head, and those that frame, route, authenticate or condition (RFC 9110 section
+6.5.1) or that Connection names (section 7.6.1) are dropped.
 
 It is ours and not llhttp's because httptools can neither stop at the end of a message, which
 pipelining needs, nor tell trailer fields from header fields.
@@ -13,19 +14,25 @@ pipelining needs, nor tell trailer fields from header fields.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 SIZE_LINE_LIMIT = 1024
+EXTENSIONS_LIMIT = 16 * 1024
+"""By how much the octets of all extensions may exceed those of the data."""
 TRAILER_LIMIT = 8192
 FORBIDDEN_TRAILERS = frozenset(
     b"""
-    age authorization cache-control connection content-encoding content-length content-range content-type
-    cookie date expect expires forwarded host keep-alive location max-forwards pragma proxy-authenticate
-    proxy-authorization proxy-connection range retry-after set-cookie te trailer transfer-encoding upgrade
-    vary via warning www-authenticate x-api-key x-forwarded-for x-forwarded-host x-forwarded-proto
-    x-request-id
+    age authorization baggage cache-control clear-site-data connection content-disposition content-encoding
+    content-language content-length content-location content-range content-security-policy content-type
+    cookie date expect expires forwarded host http2-settings if-match if-modified-since if-none-match
+    if-range if-unmodified-since keep-alive location max-forwards origin pragma proxy-authenticate
+    proxy-authorization proxy-connection range refresh retry-after set-cookie strict-transport-security te
+    traceparent tracestate trailer transfer-encoding upgrade vary via warning www-authenticate x-api-key
+    x-http-method-override x-original-url x-real-ip x-request-id x-rewrite-url
     """.split()
 )
+
+_FORBIDDEN_PREFIXES = (b"access-control-", b"sec-", b"x-forwarded-")
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _SIZE_LINE = re.compile(
@@ -61,11 +68,28 @@ class ChunkedDecoder:
         trailers: Trailer field lines that may be passed on, without CR LF.
     """
 
-    __slots__ = ("_pending", "_remaining", "_state", "_trailer_bytes", "is_complete", "trailers")
+    __slots__ = (
+        "_excess",
+        "_named",
+        "_pending",
+        "_remaining",
+        "_state",
+        "_trailer_bytes",
+        "is_complete",
+        "trailers",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, named: Collection[bytes] = ()) -> None:
+        """
+        Begin a body.
+
+        Args:
+            named: What Connection names, lower-cased: dropped from the trailers too.
+        """
         self.is_complete = False
         self.trailers: list[bytes] = []
+        self._named = named
+        self._excess = 0
         self._pending = b""
         self._remaining = 0
         self._trailer_bytes = 0
@@ -94,7 +118,8 @@ class ChunkedDecoder:
 
     def _line_end(self, data: bytes, position: int, limit: int) -> int:
         end = data.find(b"\r\n", position, position + limit + 2)
-        if end < 0 and (len(data) - position > limit or b"\n" in data[position:]):
+        # a whole line of `limit` octets may have come but for its last LF
+        if end < 0 and (len(data) - position > limit + 1 or b"\n" in data[position:]):
             raise FramingError("a line of the chunked body is too long or does not end with CR LF")
         return end
 
@@ -108,6 +133,11 @@ class ChunkedDecoder:
         self._remaining = int(match[1], 16)
         if self._remaining >= 1 << 63:
             raise FramingError("a chunk size overflows")
+        extensions = end - match.end(1)
+        if extensions:
+            self._excess = max(self._excess + extensions - self._remaining, 0)
+            if self._excess > EXTENSIONS_LIMIT:
+                raise FramingError("more chunk extensions than data")
         self._state = ChunkedDecoder._read_data if self._remaining else ChunkedDecoder._read_trailer
         return end + 2
 
@@ -142,6 +172,13 @@ class ChunkedDecoder:
         match = _FIELD_LINE.fullmatch(data, position, end)
         if match is None or self._trailer_bytes > TRAILER_LIMIT:
             raise FramingError("a trailer field is malformed or the trailer section too long")
-        if match[1].lower().replace(b"_", b"-") not in FORBIDDEN_TRAILERS:
+        if self._may_pass(match[1].lower()):
             self.trailers.append(match[1] + b": " + match[2].rstrip(b" \t"))
         return end + 2
+
+    def _may_pass(self, name: bytes) -> bool:
+        """Whether a trailer of this lower-cased name is passed on."""
+        plain = name.replace(b"_", b"-")
+        return not (
+            plain in FORBIDDEN_TRAILERS or plain.startswith(_FORBIDDEN_PREFIXES) or name in self._named
+        )

@@ -12,7 +12,7 @@ import re
 
 import httptools
 
-from pcs_gateway.http.fields import HOP_BY_HOP, list_tokens
+from pcs_gateway.http.fields import HOP_BY_HOP, SINGLE_IN_RESPONSES, list_tokens
 from pcs_gateway.http.refusals import MalformedResponse, Refusal, RequestRefused
 
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
@@ -73,18 +73,19 @@ _HOP_BY_HOP = 1
 _CONTENT_LENGTH = 2
 _TRANSFER_ENCODING = 3
 _CONNECTION = 4
-_DATE = 5
-_LOCATION = 6
 _UPGRADE = 7
 _REQUEST_ID = 8
+_FIRST_SINGLE = 32  # and so on, one for each name of SINGLE_IN_RESPONSES
+_SINGLE_KINDS = {name: kind for kind, name in enumerate(SINGLE_IN_RESPONSES, _FIRST_SINGLE)}
+_DATE = _SINGLE_KINDS[b"date"]
+_LOCATION = _SINGLE_KINDS[b"location"]
 
 _KINDS: dict[bytes, int] = {
+    **_SINGLE_KINDS,
     **dict.fromkeys(HOP_BY_HOP, _HOP_BY_HOP),
     b"content-length": _CONTENT_LENGTH,
     b"transfer-encoding": _TRANSFER_ENCODING,
     b"connection": _CONNECTION,
-    b"date": _DATE,
-    b"location": _LOCATION,
     b"upgrade": _UPGRADE,
     b"x-request-id": _REQUEST_ID,
 }
@@ -114,6 +115,11 @@ class ResponseHead:
         start: The status line as it goes to the client, always HTTP/1.1 (RFC 9112 section 2.3).
         section: The field section as received.
         content_length: In bytes; None when there is no such field.
+        odd_length: Content-Length is written in an odd way, such as 005, which not all take for five.
+        singles: Which fields with a single value it has, a bit for each.
+        repeated: Lower-cased names of those that it has more than once.
+        rests: It has no body by its status alone. What a backend might send as one all the same must not be
+            taken for the next response, so the connection rests before it is used again.
         may_persist: The backend will keep the connection open (RFC 9112 section 9.3); after a 5xx answer that
             is not believed, since some (PCS) then close it unannounced.
         dropped: Name and value of fields that must not be forwarded.
@@ -127,6 +133,10 @@ class ResponseHead:
     start: bytes
     section: bytes
     content_length: int | None = None
+    odd_length = False
+    singles = 0
+    repeated: frozenset[bytes] = frozenset()
+    rests = False
     may_persist = True
     dropped: list[tuple[bytes, bytes]] | None = None
     connection = b""
@@ -143,12 +153,18 @@ class ResponseHead:
         """Take llhttp's callback for one field."""
         kind = _SPELLINGS[name]
         if kind:
-            if kind == _CONTENT_LENGTH:
-                self.content_length = int(value)
-            elif kind == _DATE:
-                self.has_date = True
-            elif kind == _LOCATION:
-                self.location = value.rstrip(b" \t")
+            if kind >= _FIRST_SINGLE:
+                if self.singles & 1 << kind:
+                    self.repeated |= {name.lower()}
+                    return
+                self.singles |= 1 << kind
+                if kind == _DATE:
+                    self.has_date = True
+                elif kind == _LOCATION:
+                    self.location = value.rstrip(b" \t")
+            elif kind == _CONTENT_LENGTH:
+                self.content_length = length = int(value)
+                self.odd_length = value != b"%d" % length
             elif kind == _REQUEST_ID:
                 self.has_request_id = True
             else:
@@ -175,12 +191,25 @@ class ResponseHead:
         """Conclude where the body ends, and that a head which cannot have one promises none."""
         if self.status in _WITHOUT_BODY:
             self.body_length = 0
+            self.rests = True
+            if self.is_chunked or self.content_length:
+                # a body that is announced although there is none may well follow (RFC 9112 section 6.3)
+                self.may_persist = False
         elif not self.is_chunked:
             self.body_length = self.content_length
         if self.content_length is not None and (self.status < 200 or self.status == 204):
             # RFC 9110 section 8.6: these have no Content-Length; a client might wait for what it promises
             self.content_length = None
             self.dropped = [*(self.dropped or ()), (b"Content-Length", b"")]
+        elif self.odd_length:
+            self.dropped = [*(self.dropped or ()), (b"Content-Length", b"")]
+
+    def as_forwarded(self) -> bytes:
+        """Give the field section for the client."""
+        section = self.without_dropped() if self.dropped else self.section
+        if self.odd_length and self.content_length is not None:
+            section += b"Content-Length: %d\r\n" % self.content_length
+        return _first_only(section, self.repeated) if self.repeated else section
 
     def without_dropped(self) -> bytes:
         """Give the field section without the connection's own fields and those that Connection names."""
@@ -196,6 +225,20 @@ class ResponseHead:
         names = {name.lower() for name, _ in dropped} | (set(tokens) - _NEVER_DROPPED)
         lines = section.split(b"\r\n")
         return b"\r\n".join([line for line in lines if line.partition(b":")[0].lower() not in names])
+
+
+def _first_only(section: bytes, names: frozenset[bytes]) -> bytes:
+    """Drop all but the first field of each of these names."""
+    kept: list[bytes] = []
+    seen: set[bytes] = set()
+    for line in section.split(b"\r\n"):
+        name = line.partition(b":")[0].lower()
+        if name in names:
+            if name in seen:
+                continue
+            seen.add(name)
+        kept.append(line)
+    return b"\r\n".join(kept)
 
 
 _LINE_FEED = 10
@@ -255,7 +298,7 @@ def read_response_head(head_bytes: bytes) -> ResponseHead:
         raise MalformedResponse("its fields are malformed")
     if head.connection:
         tokens = list_tokens(head.connection)
-        head.may_persist = b"close" not in tokens if is_1_1 else b"keep-alive" in tokens
+        head.may_persist = b"close" not in tokens and (is_1_1 or b"keep-alive" in tokens)
     elif not is_1_1:
         head.may_persist = False
     if head.status >= 500:
@@ -263,5 +306,5 @@ def read_response_head(head_bytes: bytes) -> ResponseHead:
     if head.is_chunked and not is_1_1:
         raise MalformedResponse("HTTP/1.0 has no transfer codings")
     head.frame()
-    head.forwarded = section if head.dropped is None else head.without_dropped()
+    head.forwarded = section if not (head.dropped or head.repeated) else head.as_forwarded()
     return head

@@ -34,6 +34,12 @@ class Refusal(Enum):
     FOLDED_FIELD = (400, "http_request_error", "Folded header fields are not accepted (RFC 9112 5.2).", True)
     CONTROL_CHARACTER = (400, "http_request_error", "A header field contains a control character.", True)
     SPACE_BEFORE_COLON = (400, "http_request_error", "Whitespace before the colon of a header field.", True)
+    REPEATED_FIELD = (
+        400,
+        "http_request_error",
+        "A field that has a single value occurs twice (RFC 9110 5.3).",
+        True,
+    )
     MISSING_HOST = (400, "http_request_error", "HTTP/1.1 requires a Host field.", True)
     REPEATED_HOST = (400, "http_request_error", "More than one Host field.", True)
     MALFORMED_HOST = (400, "http_request_error", "The Host field is not 'name' or 'name:port'.", True)
@@ -66,6 +72,18 @@ class Refusal(Enum):
         False,
     )
     CONNECT_REFUSED = (405, "http_request_denied", "CONNECT is not offered: this is no forward proxy.", True)
+    TRACE_REFUSED = (
+        405,
+        "http_request_denied",
+        "TRACE is not offered: it would show what was added to the request on its way.",
+        False,
+    )
+    MALFORMED_MAX_FORWARDS = (
+        400,
+        "http_request_error",
+        "Max-Forwards is not one plain decimal number.",
+        True,
+    )
     UPGRADE_WITH_BODY = (400, "http_request_error", "An upgrade request must not have a body.", True)
     UNKNOWN_EXPECTATION = (
         417,
@@ -164,11 +182,17 @@ class Refusal(Enum):
 
 
 class RequestRefused(Exception):  # noqa: N818 - an outcome, not a fault of ours
-    """Raised while reading a request that must not be forwarded."""
+    """
+    Raised while reading a request that must not be forwarded.
 
-    def __init__(self, refusal: Refusal) -> None:
+    Attributes:
+        allowed: The methods that would be taken, for the field Allow of a 405.
+    """
+
+    def __init__(self, refusal: Refusal, allowed: bytes = b"") -> None:
         super().__init__(refusal.reason)
         self.refusal = refusal
+        self.allowed = allowed
 
 
 class MalformedResponse(Exception):  # noqa: N818

@@ -13,20 +13,30 @@ from functools import partial
 
 import httptools
 
-from pcs_gateway.http.fields import (
-    HOP_BY_HOP,
-    NEVER_NAMED_BY_CONNECTION,
-    diagnose,
-    is_valid_host,
-    list_tokens,
-)
+from pcs_gateway.http.fields import NEVER_NAMED_BY_CONNECTION, diagnose, is_valid_host, list_tokens
 from pcs_gateway.http.memo import Memo
 from pcs_gateway.http.refusals import Refusal, RequestRefused
+from pcs_gateway.http.request_kinds import (
+    CONNECTION,
+    CONTENT_LENGTH,
+    EXPECT,
+    FIRST_SINGLE,
+    FORWARDING,
+    HOST,
+    IDENTITY_KINDS,
+    KNOWN_SPELLINGS,
+    MAX_FORWARDS,
+    REQUEST_ID,
+    STAYING_KINDS,
+    TRACE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    USUAL_KINDS,
+    Spellings,
+)
 
 MEMO_SECTIONS = 1024
 MEMO_SECTION_BYTES = 4096
-KNOWN_SPELLINGS = 4096
-LONGEST_SPELLING = 64
 
 _DIGITS = re.compile(rb"[0-9]{1,19}")
 _SOUND_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
@@ -35,65 +45,7 @@ _SOUND_TRACEPARENT = re.compile(
 )
 _LINE_FEED = 10
 
-# Kinds of fields that the gateway has to look at; plain integers, since this is asked for every field.
-_HOP_BY_HOP = 1
-_HOST = 2
-_CONNECTION = 3
-_CONTENT_LENGTH = 4
-_TRANSFER_ENCODING = 5
-_UPGRADE = 6
-_REQUEST_ID = 7
-_TRACE = 8
-_FORWARDING = 9
-_EXPECT = 10
-
-_USUAL_KINDS = frozenset((_HOP_BY_HOP, _CONNECTION, _REQUEST_ID, _TRACE, _FORWARDING))
-
-_IDENTITY_KINDS = frozenset((_REQUEST_ID, _TRACE))
-
-_STAYING_KINDS = frozenset((_HOST, _TRANSFER_ENCODING, _EXPECT))
-
-_KINDS: dict[bytes, int] = {
-    **dict.fromkeys(HOP_BY_HOP, _HOP_BY_HOP),
-    b"host": _HOST,
-    b"connection": _CONNECTION,
-    b"content-length": _CONTENT_LENGTH,
-    b"transfer-encoding": _TRANSFER_ENCODING,
-    b"upgrade": _UPGRADE,
-    b"traceparent": _TRACE,
-    b"x-forwarded-for": _FORWARDING,
-    b"x-forwarded-proto": _FORWARDING,
-    b"x-forwarded-host": _FORWARDING,
-    b"forwarded": _FORWARDING,
-    b"via": _FORWARDING,
-    b"expect": _EXPECT,
-}
-
-
 _SpecialField = tuple[int, bytes, bytes]
-
-
-class Spellings(dict[bytes, int]):
-    """Field names as clients spell them, each with its kind (0: of no interest), bounded."""
-
-    __slots__ = ("_request_id_name",)
-
-    def __init__(self, request_id_name: bytes) -> None:
-        super().__init__()
-        self._request_id_name = request_id_name.lower()
-
-    def __missing__(self, name: bytes) -> int:
-        lowered = name.lower()
-        kind = self._kind(lowered)
-        if not kind and b"_" in lowered and self._kind(lowered.replace(b"_", b"-")):
-            # CGI and WSGI read X_Forwarded_For as X-Forwarded-For: what only the gateway may say is dropped
-            kind = _HOP_BY_HOP
-        if len(self) < KNOWN_SPELLINGS and len(name) <= LONGEST_SPELLING:
-            self[name] = kind
-        return kind
-
-    def _kind(self, name: bytes) -> int:
-        return _REQUEST_ID if name == self._request_id_name else _KINDS.get(name, 0)
 
 
 class RequestFields:
@@ -107,6 +59,8 @@ class RequestFields:
             the framing and a sound identity stay where they are.
         content_length: In bytes; None when there is no such field.
         host: The value of Host; empty when there is none.
+        max_forwards: The value of Max-Forwards, whatever it is; None when there is none.
+        named: What Connection names, beside the fields that are the connection's own anyway.
         is_plain: In HTTP/1.1 nothing about it needs care: a Host, no body, no upgrade, no expectation.
         has_forwarding: It has a field about proxies or clients before this one.
         has_identity: The client brought a request id or a trace context that is kept.
@@ -126,6 +80,8 @@ class RequestFields:
         "has_keep_alive",
         "host",
         "is_plain",
+        "max_forwards",
+        "named",
         "refusal_1_0",
         "refusal_1_1",
         "request_id",
@@ -146,6 +102,7 @@ class RequestFields:
         self.has_forwarding = self.has_close = self.has_keep_alive = self.expects_continue = False
         self.announces_body = False
         self.content_length: int | None = None
+        self.max_forwards: bytes | None = None
         self.refusal_1_1: Refusal | None = None
         self.refusal_1_0: Refusal | None = None
         self.host = self.upgrade = self.request_id = self.traceparent = b""
@@ -153,27 +110,31 @@ class RequestFields:
             special = [(kind, name, fields[name]) for name in fields if (kind := spellings[name])]
         else:
             special = [field for field in _each_field(section, spellings) if field[0]]
-        tokens = self._conclude(special)
-        dropped = [field for field in special if not self._stays(field[0], field[2])]
+        self.named = tokens = self._conclude(special)
+        dropped = [
+            field
+            for field in special
+            if field[0] not in STAYING_KINDS and not self._stays(field[0], field[2])
+        ]
         cut = _cut(section, dropped) if tokens <= _USUAL_TOKENS else None
         if cut is None:
             # an identity belongs to the exchange, not to the connection, whatever Connection names
-            identity = {name.lower() for kind, name, _ in special if kind in _IDENTITY_KINDS}
+            identity = {name.lower() for kind, name, _ in special if kind in IDENTITY_KINDS}
             cut = _without_names(section, dropped, tokens - identity)
-        if self.announces_body and _CONTENT_LENGTH in [kind for kind, _, _ in dropped]:
+        if self.announces_body and CONTENT_LENGTH in [kind for kind, _, _ in dropped]:
             # written in an odd way, such as 005, which not every parser takes for five
             cut += self._length_line()
         self.forwarded = cut
 
     def _stays(self, kind: int, value: bytes) -> bool:
-        """Whether a special field may be forwarded where it stands."""
-        if kind == _REQUEST_ID:
+        """Whether a field that is not of a staying kind may be forwarded where it stands."""
+        if kind == REQUEST_ID:
             return bool(self.request_id)
-        if kind == _TRACE:
+        if kind == TRACE:
             return bool(self.traceparent)
-        if kind == _CONTENT_LENGTH:
+        if kind == CONTENT_LENGTH:
             return value == b"%d" % (self.content_length or 0)
-        return kind in _STAYING_KINDS
+        return False
 
     def _length_line(self) -> bytes:
         return b"Content-Length: %d\r\n" % (self.content_length or 0)
@@ -196,10 +157,15 @@ class RequestFields:
     def _conclude(self, special: list[_SpecialField]) -> frozenset[bytes]:
         """Judge the fields that matter; give the tokens of Connection."""
         said: dict[int, bytes] = {}
-        hosts = 0
+        hosts = singles = 0
         for kind, _, raw in special:
+            if kind >= FIRST_SINGLE:
+                if singles & 1 << kind:
+                    raise RequestRefused(Refusal.REPEATED_FIELD)
+                singles |= 1 << kind
+                continue
             value = raw.rstrip(b" \t")
-            if kind == _HOST:
+            if kind == HOST:
                 hosts += 1
                 self.host = value
             else:
@@ -207,30 +173,31 @@ class RequestFields:
         if hosts != 1 or not is_valid_host(self.host):
             self._judge_host(hosts)
         tokens = _NO_TOKENS
-        if _CONNECTION in said:
-            tokens = _connection_tokens[said[_CONNECTION]]
+        if CONNECTION in said:
+            tokens = _connection_tokens[said[CONNECTION]]
             self.has_close = b"close" in tokens
-            self.has_keep_alive = b"keep-alive" in tokens
-        if _REQUEST_ID in said and _SOUND_REQUEST_ID.fullmatch(said[_REQUEST_ID]):
-            self.request_id = said[_REQUEST_ID]
-        if _TRACE in said and _SOUND_TRACEPARENT.fullmatch(said[_TRACE]):
-            self.traceparent = said[_TRACE]
+            self.has_keep_alive = b"keep-alive" in tokens and not self.has_close
+        if REQUEST_ID in said and _SOUND_REQUEST_ID.fullmatch(said[REQUEST_ID]):
+            self.request_id = said[REQUEST_ID]
+        if TRACE in said and _SOUND_TRACEPARENT.fullmatch(said[TRACE]):
+            self.traceparent = said[TRACE]
         self.has_identity = bool(self.request_id or self.traceparent)
-        self.has_forwarding = _FORWARDING in said
-        is_unusual = not said.keys() <= _USUAL_KINDS
+        self.has_forwarding = FORWARDING in said
+        is_unusual = not said.keys() <= USUAL_KINDS
         if is_unusual:
             self._judge_unusual(said, tokens)
         self.is_plain = not (is_unusual or self.refusal_1_1)
         return tokens
 
     def _judge_unusual(self, said: dict[int, bytes], tokens: frozenset[bytes]) -> None:
-        if _CONTENT_LENGTH in said or _TRANSFER_ENCODING in said:
+        if CONTENT_LENGTH in said or TRANSFER_ENCODING in said:
             self._judge_framing(said)
-        if _EXPECT in said:
-            self.expects_continue = said[_EXPECT].lower() == b"100-continue"
+        self.max_forwards = said.get(MAX_FORWARDS)
+        if EXPECT in said:
+            self.expects_continue = said[EXPECT].lower() == b"100-continue"
             if not self.expects_continue:
                 raise RequestRefused(Refusal.UNKNOWN_EXPECTATION)
-        upgrade = said.get(_UPGRADE, b"").lower()
+        upgrade = said.get(UPGRADE, b"").lower()
         self.upgrade = upgrade if b"upgrade" in tokens and b"," not in upgrade else b""
 
     def _judge_host(self, count: int) -> None:
@@ -242,13 +209,13 @@ class RequestFields:
 
     def _judge_framing(self, said: dict[int, bytes]) -> None:
         self.announces_body = True
-        coding = said.get(_TRANSFER_ENCODING)
+        coding = said.get(TRANSFER_ENCODING)
         if coding is not None:
             if coding.lower() != b"chunked":
                 raise RequestRefused(Refusal.UNSUPPORTED_TRANSFER_CODING)
             self.refusal_1_0 = Refusal.TRANSFER_CODING_IN_HTTP_1_0
             return
-        length = said[_CONTENT_LENGTH]
+        length = said[CONTENT_LENGTH]
         if not _DIGITS.fullmatch(length):
             raise RequestRefused(Refusal.MALFORMED_CONTENT_LENGTH)
         self.content_length = int(length)

@@ -13,6 +13,10 @@ import re
 from pcs_gateway.http.fields import is_valid_host
 from pcs_gateway.http.refusals import Refusal, RequestRefused
 
+COMMON_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+"""What `Allow` says where any method is passed on but those that are never (RFC 9110 section 10.2.1)."""
+
+_NEVER_FORWARDED = {b"CONNECT": Refusal.CONNECT_REFUSED, b"TRACE": Refusal.TRACE_REFUSED}
 _NEEDS_CARE = re.compile(rb"%|//|\\|/\.|;")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -48,11 +52,14 @@ def read_target(method: bytes, target: bytes) -> Target:
     """
     Take a request target apart.
 
+    TRACE is never forwarded: its answer would show the client whatever was added behind it, and a script in a
+    browser the cookies it must not see (RFC 9110 section 9.3.8). A server need not offer it (section 9.1).
+
     Raises:
         RequestRefused: It has none of the forms that this method allows, or a malformed escape.
     """
-    if method == b"CONNECT":
-        raise RequestRefused(Refusal.CONNECT_REFUSED)
+    if method in _NEVER_FORWARDED:
+        raise RequestRefused(_NEVER_FORWARDED[method], COMMON_METHODS)
     if target[0] == 0x2F:
         return _read_origin_form(target, b"")
     if target == b"*" and method == b"OPTIONS":

@@ -17,6 +17,12 @@ _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER with no time to linger: closing sends a reset."""
 
 
+def has_unread(transport: asyncio.Transport) -> bool:
+    """Tell whether bytes of the peer wait in the kernel; that takes a system call."""
+    fd = transport.get_extra_info("socket").fileno()
+    return fd >= 0 and ioctl(fd, FIONREAD, NO_BYTES) != NO_BYTES
+
+
 class ClientTransport(asyncio.Protocol):
     """
     The transport's side of a client's connection.
@@ -70,8 +76,7 @@ class ClientTransport(asyncio.Protocol):
 
     def has_unread(self) -> bool:
         """Tell whether bytes of the client wait in the kernel; that takes a system call."""
-        fd = self.transport.get_extra_info("socket").fileno()
-        return fd >= 0 and ioctl(fd, FIONREAD, NO_BYTES) != NO_BYTES
+        return has_unread(self.transport)
 
     def is_lost(self) -> bool:
         """Tell whether the connection was reset; the loop says so only while it is read."""

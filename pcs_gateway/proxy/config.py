@@ -87,6 +87,14 @@ def _changeable(value: str) -> str:
     return value
 
 
+def _routed(value: str) -> str:
+    if value in {"CONNECT", "TRACE"}:
+        raise ValueError("any method but CONNECT and TRACE, which are always refused")
+    return value
+
+
+RoutedMethod = Annotated[Method, AfterValidator(_routed)]
+"""A request method that can reach a backend."""
 ChangeableField = Annotated[FieldName, AfterValidator(_changeable)]
 """A header field that an operator may set or remove."""
 RouteName = Annotated[str, matching(re.compile(rf"({NAME_PATTERN})?", re.ASCII), NAME_ALLOWED)]
@@ -148,8 +156,8 @@ class ForwardingConfig(Section):
 class MatchConfig(Section):
     """Which requests a route takes; all conditions must hold."""
 
-    methods: tuple[Method, ...] = ()
-    """Request methods; none listed: any."""
+    methods: tuple[RoutedMethod, ...] = ()
+    """Request methods; none listed: any. CONNECT and TRACE are never taken."""
 
     host: MatchHost | None = None
     """Host of the request, without port; *.name takes every name below it; absent: any."""

@@ -263,7 +263,7 @@ class DownstreamConnection(ClientTransport):
     def _wait_for_head(self, data: bytes) -> None:
         plane = self.plane
         now = plane.monotonic()
-        if len(data) > plane.limits.header_bytes:
+        if len(data) > plane.limits.header_bytes + 3:  # all but one octet of its end may have come
             self._refuse(self._too_large(data.find(b"\r\n")), data[:64], now)
             return
         refusal = judge_incomplete_head(data)
@@ -280,7 +280,7 @@ class DownstreamConnection(ClientTransport):
         plane = self.plane
         request_id = plane.identities.draw()[:32]
         answer = problem(refusal, request_id)
-        self.transport.write(refused_head(plane, answer, request_id))
+        self.transport.write(refused_head(plane, answer, request_id, is_head=line.startswith(b"HEAD ")))
         plane.record_refusal(self, refusal, line, request_id, now)
         self.close()
 

@@ -27,7 +27,7 @@ from pcs_gateway.proxy.phases import CONNECTING, NEVER, OVER, QUEUED, RECEIVING,
 from pcs_gateway.proxy.receiving import begin_with_care
 from pcs_gateway.proxy.request_writer import request_head
 from pcs_gateway.proxy.response_writer import own_answer, response_head, response_more, whole_response
-from pcs_gateway.proxy.routing import Match, MethodNotRouted, Route
+from pcs_gateway.proxy.routing import Match, Route
 from pcs_gateway.telemetry.record import ExchangeRecord
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class Exchange(ExchangeRecord):
         pool = route.upstream_pool
         if pool is None:
             assert route.respond is not None
-            self._answer(fixed(route.respond.status, route.respond.headers, route.respond.body))
+            self.answer(fixed(route.respond.status, route.respond.headers, route.respond.body))
         else:
             self.pool = pool.name
             self.attempt(pool, self.total_from)
@@ -326,21 +326,21 @@ class Exchange(ExchangeRecord):
         if refusal.is_final:
             self.keep_alive = False
         self.ensure_request_id()
-        self._answer(problem(refusal, self.request_id, backends, allowed))
+        self.answer(problem(refusal, self.request_id, backends, allowed))
 
     def refused(self, error: RequestRefused) -> None:
         """Answer a request that must not be forwarded."""
         if self.body is None and self.fields.announces_body and self.fields.content_length != 0:
             # its body will come, and is not the next request
             self.keep_alive = False
-        self.refuse(error.refusal, allowed=error.allowed if isinstance(error, MethodNotRouted) else b"")
+        self.refuse(error.refusal, allowed=error.allowed)
 
     def ensure_request_id(self) -> None:
         """Keep the client's request id, or make one."""
         if not self.request_id:
             self.request_id = self.fields.request_id or self.plane.identities.draw()[:32]
 
-    def _answer(self, answer: Answer) -> None:
+    def answer(self, answer: Answer) -> None:
         self.drop_upstream()
         self.status = answer.status
         self.sent = now = self.plane.monotonic()

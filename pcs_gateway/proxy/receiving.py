@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pcs_gateway.http.hop_limit import read_hop_limit
 from pcs_gateway.http.refusals import Refusal, RequestRefused
+from pcs_gateway.http.targets import COMMON_METHODS
+from pcs_gateway.proxy.answers import Answer
 from pcs_gateway.proxy.phases import RECEIVING, WAITING
 from pcs_gateway.proxy.request_body import RequestBody
 
@@ -18,13 +21,17 @@ def begin_with_care(exchange: Exchange, route: Route, rest: bytes) -> bytes:
     Take up a request with a body, an upgrade or an expectation; give back what follows it.
 
     Raises:
-        RequestRefused: The body is malformed or too large, or there must be none.
+        RequestRefused: The body is malformed or too large, or there must be none; the hop limit is malformed.
     """
     fields = exchange.fields
+    hops = fields.max_forwards
+    if hops is not None and exchange.method == b"OPTIONS" and not read_hop_limit(hops):
+        _answer_as_last(exchange, route)
+        return rest
     if fields.announces_body:
         if fields.upgrade and fields.upgrade != b"h2c" and fields.content_length != 0:
             raise RequestRefused(Refusal.UPGRADE_WITH_BODY)
-        exchange.body = body = RequestBody(fields.content_length, route.limits.body_bytes, exchange.received)
+        exchange.body = body = RequestBody(fields, route.limits.body_bytes, exchange.received)
         if rest and not body.is_complete:
             wire, rest = body.feed(rest)
             body.keep(wire)
@@ -40,6 +47,15 @@ def begin_with_care(exchange: Exchange, route: Route, rest: bytes) -> bytes:
         rest = b""
     exchange.engage(route)
     return rest
+
+
+def _answer_as_last(exchange: Exchange, route: Route) -> None:
+    """Answer OPTIONS that may go no further: for the gateway, which is all it was asked about."""
+    if exchange.fields.announces_body and exchange.fields.content_length != 0:
+        # the body will come, and is not the next request
+        exchange.keep_alive = False
+    allowed = b", ".join(sorted(route.methods)) if route.methods is not None else COMMON_METHODS
+    exchange.answer(Answer(200, b"Allow: %b\r\nContent-Length: 0\r\n" % allowed, b""))
 
 
 def _is_buffer_full(exchange: Exchange, body: RequestBody) -> bool:

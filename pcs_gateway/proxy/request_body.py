@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pcs_gateway.http.framing import ChunkedDecoder, FramingError, encode_chunk, encode_last_chunk
 from pcs_gateway.http.refusals import Refusal, RequestRefused
+from pcs_gateway.http.request_fields import RequestFields
 
 RATE_WINDOW = 10.0
 """Seconds over which limits.minimum_body_rate is judged."""
@@ -33,16 +34,17 @@ class RequestBody:
         "received",
     )
 
-    def __init__(self, content_length: int | None, limit: int, now: float) -> None:
+    def __init__(self, fields: RequestFields, limit: int, now: float) -> None:
         """
-        Begin with a body of `content_length` bytes, or a chunked one.
+        Begin with a body that is framed as `fields` say.
 
         Raises:
             RequestRefused: It is larger than `limit`.
         """
+        content_length = fields.content_length
         if content_length is not None and content_length > limit:
             raise RequestRefused(Refusal.BODY_TOO_LARGE)
-        self._decoder = ChunkedDecoder() if content_length is None else None
+        self._decoder = ChunkedDecoder(fields.named) if content_length is None else None
         self._remaining = content_length or 0
         self._limit = limit
         self._checked = now

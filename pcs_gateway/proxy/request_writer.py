@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pcs_gateway.http.hop_limit import read_hop_limit, with_hop_limit
 from pcs_gateway.proxy.receiving import wants_upgrade
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ def _write_fields(exchange: Exchange, connection: DownstreamConnection, member: 
     section = fields.forwarded
     if route.upstream_host != "preserve" or host != fields.host or not host:
         section = _host_line(route, host, member) + fields.without_host()
+    if fields.max_forwards is not None and exchange.method == b"OPTIONS":
+        section = with_hop_limit(section, read_hop_limit(fields.max_forwards) - 1)
     if not exchange.is_1_1 and fields.expects_continue:
         # RFC 9110 section 10.1.1: an HTTP/1.0 client's expectation is ignored, not passed on
         lines = section.split(b"\r\n")[:-1]
@@ -93,8 +96,9 @@ def _write_fields(exchange: Exchange, connection: DownstreamConnection, member: 
     written = section + _forwarding(exchange, connection, host)
     if route.request_edits is not None:
         written = route.request_edits.apply(written)
-    # an identity comes once; an authority in the target or a missing Host concern this request alone
-    if not fields.has_identity and fields.host and not exchange.match.authority:
+    # an identity comes once; an authority in the target, a missing Host, a hop limit concern this one alone
+    is_lasting = not fields.has_identity and fields.max_forwards is None
+    if is_lasting and fields.host and not exchange.match.authority:
         connection.written_for_fields = fields
         connection.written_for_route = route
         connection.written = written

@@ -155,7 +155,7 @@ def upgrade_head(exchange: Exchange, head: ResponseHead) -> bytes:
     )
 
 
-def refused_head(plane: DataPlane, answer: Answer, request_id: bytes) -> bytes:
+def refused_head(plane: DataPlane, answer: Answer, request_id: bytes, *, is_head: bool) -> bytes:
     """Give the whole answer to bytes that never became an exchange; the connection ends with it."""
     return b"".join(
         (
@@ -167,6 +167,6 @@ def refused_head(plane: DataPlane, answer: Answer, request_id: bytes) -> bytes:
             b"\r\n",
             CLOSE,
             b"\r\n",
-            answer.body,
+            b"" if is_head else answer.body,
         )
     )

@@ -22,7 +22,7 @@ class FieldEdits:
             b"%b: %b\r\n" % (name.encode("latin-1"), value.encode("latin-1"))
             for name, value in set_fields.items()
         )
-        self._gone = frozenset(name.lower().encode("latin-1") for name in (*set_fields, *removed))
+        self._gone = frozenset(_plain_name(name.encode("latin-1")) for name in (*set_fields, *removed))
 
     def __bool__(self) -> bool:
         return bool(self._gone)
@@ -30,8 +30,13 @@ class FieldEdits:
     def apply(self, section: bytes) -> bytes:
         """Give a field section (lines ending with CR LF) with the edits made."""
         lines = section.split(b"\r\n")[:-1]
-        kept = [line + b"\r\n" for line in lines if line.partition(b":")[0].lower() not in self._gone]
+        kept = [line + b"\r\n" for line in lines if _plain_name(line) not in self._gone]
         return b"".join(kept) + self._lines
+
+
+def _plain_name(line: bytes) -> bytes:
+    """Give the name of a field in one spelling; CGI and WSGI read X_User as X-User, so both are meant."""
+    return line.partition(b":")[0].lower().replace(b"_", b"-")
 
 
 class PathRewrite:

@@ -152,8 +152,7 @@ class MethodNotRouted(RequestRefused):
     """A route matches the path, but not with this method; `allowed` are the methods that would."""
 
     def __init__(self, allowed: Iterable[bytes]) -> None:
-        super().__init__(Refusal.METHOD_NOT_ROUTED)
-        self.allowed = b", ".join(sorted(set(allowed)))
+        super().__init__(Refusal.METHOD_NOT_ROUTED, b", ".join(sorted(set(allowed))))
 
 
 class Router:

@@ -3,6 +3,10 @@ A connection to a backend: request bytes out, the response head in, the body str
 
 The law of this file: one exchange at a time; bytes that come when no exchange waits close the connection
 and are given to nobody; a body is complete by its length, its last chunk, or, with neither, by the close.
+
+A backend that sends a body where there is none (after an answer to HEAD, a 204 or a 304) must not have it
+taken for the answer to whoever is next. Where such a body was announced, the connection is closed; where it
+was not, the connection rests for a moment before it is used again, and what comes meanwhile closes it.
 """
 
 from __future__ import annotations
@@ -10,10 +14,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from pcs_gateway.http.fields import list_tokens
 from pcs_gateway.http.framing import ChunkedDecoder, FramingError
 from pcs_gateway.http.messages import ResponseHead, may_become_response
 from pcs_gateway.http.refusals import MalformedResponse, Refusal
 from pcs_gateway.proxy.attempts import Failure
+from pcs_gateway.proxy.client_transport import has_unread
 from pcs_gateway.proxy.endings import drain_or_cut, refuse_or_break_off, response_broke_off
 from pcs_gateway.proxy.failing import attempt_failed
 from pcs_gateway.proxy.receiving import wants_upgrade
@@ -45,6 +51,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_may_persist",
         "_pending",
         "_remaining",
+        "_rests",
         "exchange",
         "idle_since",
         "is_reused",
@@ -68,6 +75,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._remaining = 0
         self._decoder: ChunkedDecoder | None = None
         self._may_persist = True
+        self._rests = False
         self._interim = 0
 
     def __repr__(self) -> str:
@@ -119,7 +127,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._pending = b""
         end = data.find(b"\r\n\r\n") + 2
         if end < 2 or end > RESPONSE_HEAD_LIMIT:
-            if len(data) > RESPONSE_HEAD_LIMIT:
+            if end >= 2 or len(data) > RESPONSE_HEAD_LIMIT + 1:  # a part of its last two octets may have come
                 self.fail(Failure.HEAD_TOO_LARGE)
             elif not may_become_response(data):
                 self.fail(Failure.MALFORMED)
@@ -136,6 +144,7 @@ class UpstreamConnection(asyncio.Protocol):
         if len(body) == head.body_length and head.status >= 200 and exchange.method != b"HEAD":  # type: ignore[union-attr]
             # the plain case: the whole response came in one read
             self._may_persist = head.may_persist
+            self._rests = head.rests
             self._over(exchange)  # type: ignore[arg-type]
             exchange.respond_whole(head, body)  # type: ignore[union-attr]
         elif head.status >= 200:
@@ -149,7 +158,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.close()
             return
         if head.status == 101:
-            if wants_upgrade(exchange):
+            if wants_upgrade(exchange) and head.upgrade.strip().lower() in (b"", exchange.fields.upgrade):
                 self.state = TUNNEL
                 switch_protocols(exchange, head, rest)
             else:
@@ -167,7 +176,13 @@ class UpstreamConnection(asyncio.Protocol):
         exchange = self.exchange
         assert exchange is not None
         self._may_persist = head.may_persist
-        length = 0 if exchange.method == b"HEAD" else head.body_length
+        self._rests = head.rests
+        length = head.body_length
+        if exchange.method == b"HEAD":
+            length = 0
+            self._rests = head.content_length != 0
+            if head.is_chunked or head.content_length:
+                self._may_persist = False
         if length is None:
             self._begin_unknown_length(exchange, head, body)
         elif len(body) >= length:
@@ -195,7 +210,7 @@ class UpstreamConnection(asyncio.Protocol):
             drain_or_cut(exchange)
 
     def _begin_chunks(self, exchange: Exchange, head: ResponseHead, body: bytes) -> None:
-        decoder = ChunkedDecoder()
+        decoder = ChunkedDecoder(list_tokens(head.connection) if head.connection else ())
         try:
             pieces, rest = decoder.feed(body)
         except FramingError:
@@ -252,7 +267,10 @@ class UpstreamConnection(asyncio.Protocol):
             self.state = IDLE
             if exchange.is_paused:
                 self.transport.resume_reading()
-            self.pool.release(self)
+            if self._rests:
+                self.pool.rest(self)
+            else:
+                self.pool.release(self)
         else:
             self.close()
 
@@ -276,6 +294,13 @@ class UpstreamConnection(asyncio.Protocol):
                 self.pool.forget(self)
             self.state = CLOSED
             self.transport.abort()
+
+    def rested(self) -> None:
+        """The rest is over: return to the pool, unless bytes came that the loop has not read yet."""
+        if self.state == IDLE and not has_unread(self.transport):
+            self.pool.release(self)
+        else:
+            self.close()
 
     def remaining_body(self) -> int | None:
         """Bytes of the body still to come; None when that is not known."""

@@ -82,9 +82,61 @@ FRAMING: list[Row] = [
             b"chunkedx",
             b"identity",
             b"chunked;a=b",
+            b"chunked,",
+            b",chunked",
+            b"",
+            b"chunked\xa0",
+            b"\x80chunked",
+            b"chunked chunked",
             b'"chunked"',
         )
     ],
+    (
+        "6.1: chunked twice in two fields",
+        post(b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", b"0\r\n\r\n"),
+        501,
+        "unsupported_transfer_coding",
+    ),
+    (
+        "6.1: identity beside chunked",
+        post(b"Transfer-Encoding: identity\r\ntransfer-encoding: chunked\r\n", b"0\r\n\r\n"),
+        501,
+        "unsupported_transfer_coding",
+    ),
+    (
+        "9110 5.5: a vertical tab before chunked",
+        post(b"Transfer-Encoding: \x0bchunked\r\n", b"0\r\n\r\n"),
+        400,
+        "control_character",
+    ),
+    (
+        "6.3: two equal Content-Lengths in a list",
+        post(b"Content-Length: 5, 5\r\n", b"12345"),
+        400,
+        "malformed_content_length",
+    ),
+    (
+        "6.3: two equal Content-Lengths",
+        post(b"Content-Length: 5\r\nContent-Length: 5\r\n", b"12345"),
+        400,
+        "malformed_content_length",
+    ),
+    (
+        "7.1.1: more extensions than data",
+        CHUNKED + (b"1;" + b"a" * 1000 + b"\r\nx\r\n") * 20,
+        400,
+        "malformed_chunk",
+    ),
+    (
+        "7.1.1: CR LF in a quoted extension",
+        CHUNKED + b'5;a="\r\nabcde\r\n"\r\n0\r\n\r\n',
+        400,
+        "malformed_chunk",
+    ),
+    ("7.1: no CR LF behind the data", CHUNKED + b"5\r\nabcde0\r\n\r\n", 400, "malformed_chunk"),
+    ("7.1: a bare CR behind the size", CHUNKED + b"5\rabcde\r\n0\r\n\r\n", 400, "malformed_chunk"),
+    ("7.1: a space behind the size", CHUNKED + b"5 \r\nabcde\r\n0\r\n\r\n", 400, "malformed_chunk"),
+    ("7.1.2: a trailer ended by a bare LF", CHUNKED + b"0\r\nA: b\n\r\n", 400, "malformed_chunk"),
     (
         "6.1: two Transfer-Encodings",
         post(b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", b"0\r\n\r\n"),
@@ -187,9 +239,59 @@ FIELDS: list[Row] = [
             b":80",
             b"\xe9",
             b"http://a",
+            b"a,b",
+            b"a%2e",
+            b"a%00",
+            b"a:65536",
+            b"a:99999",
+            b"a:+1",
+            b"[::::]",
+            b"[1.2.3.4]",
+            b"[]",
+            b"a\xa0",
+            b"a\tb",
         )
     ],
-    ("9110 10.1.1: an unknown expectation", get(b"Expect: the-best\r\n"), 417, "unknown_expectation"),
+    *[
+        (f"9110 10.1.1: Expect {value!r}", get(b"Expect: " + value + b"\r\n"), 417, "unknown_expectation")
+        for value in (
+            b"the-best",
+            b"",
+            b"100-continue, x",
+            b"100-continue;a=b",
+            b"100 continue",
+            b"100-continue\xa0",
+        )
+    ],
+    (
+        "9110 10.1.1: two expectations",
+        get(b"Expect: 100-continue\r\nExpect: x\r\n"),
+        417,
+        "unknown_expectation",
+    ),
+    *[
+        (
+            f"9110 5.3: {first.decode()} and {second.decode()}",
+            get(first + b": a\r\nX: y\r\n" + second + b": b\r\n"),
+            400,
+            "repeated_field",
+        )
+        for first, second in (
+            (b"Authorization", b"Authorization"),
+            (b"Authorization", b"authorization"),
+            (b"content-type", b"Content-Type"),
+            (b"Content-Type", b"Content-Type"),
+            (b"Range", b"RANGE"),
+            (b"If-Range", b"If-Range"),
+            (b"If-Modified-Since", b"if-modified-since"),
+        )
+    ],
+    (
+        "9110 5.3: two Authorizations, spelled alike and of one value",
+        get(b"Authorization: a\r\nAuthorization: a\r\n"),
+        400,
+        "repeated_field",
+    ),
 ]
 
 REQUEST_LINES: list[Row] = [
@@ -230,6 +332,14 @@ REQUEST_LINES: list[Row] = [
             (b"http://", "malformed_target"),
             (b"http:///a", "malformed_target"),
             (b"http://user@a.test/", "malformed_target"),
+            (b"http://a.test:65536/", "malformed_target"),
+            (b"http://a.test,b.test/", "malformed_target"),
+            (b"http://a%2etest/", "malformed_target"),
+            (b"http:a.test", "malformed_target"),
+            (b"http:/a.test/", "malformed_target"),
+            (b"?a", "malformed_target"),
+            (b"[::1]:80", "malformed_target"),
+            (b"**", "malformed_target"),
             (b"/\xc3\xa9", "malformed_target"),
             (b"/\x7f", "malformed_target"),
             (b"/%", "malformed_target"),

@@ -7,12 +7,8 @@ import pytest
 from pcs_gateway.http.fields import _sound_hosts, diagnose, is_valid_host
 from pcs_gateway.http.memo import Memo
 from pcs_gateway.http.refusals import Refusal
-from pcs_gateway.http.request_fields import (
-    LONGEST_SPELLING,
-    MEMO_SECTION_BYTES,
-    RequestFieldsReader,
-    Spellings,
-)
+from pcs_gateway.http.request_fields import MEMO_SECTION_BYTES, RequestFieldsReader
+from pcs_gateway.http.request_kinds import LONGEST_SPELLING, Spellings
 
 HOST = b"Host: a.test\r\n"
 

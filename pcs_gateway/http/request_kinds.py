@@ -1,0 +1,76 @@
+"""
+Which request fields the gateway has to look at, by name, however a client spells it.
+
+A kind is a plain integer, since it is asked for every field of every request that is not known yet.
+"""
+
+from __future__ import annotations
+
+from pcs_gateway.http.fields import HOP_BY_HOP, SINGLE
+
+KNOWN_SPELLINGS = 4096
+LONGEST_SPELLING = 64
+
+HOP_BY_HOP_KIND = 1
+HOST = 2
+CONNECTION = 3
+CONTENT_LENGTH = 4
+TRANSFER_ENCODING = 5
+UPGRADE = 6
+REQUEST_ID = 7
+TRACE = 8
+FORWARDING = 9
+EXPECT = 10
+MAX_FORWARDS = 11
+FIRST_SINGLE = 32  # and so on, one for each name of SINGLE: they are told apart without a call
+
+USUAL_KINDS = frozenset((HOP_BY_HOP_KIND, CONNECTION, REQUEST_ID, TRACE, FORWARDING))
+
+IDENTITY_KINDS = frozenset((REQUEST_ID, TRACE))
+
+_SINGLE_KINDS = {name: kind for kind, name in enumerate(SINGLE, FIRST_SINGLE)}
+
+STAYING_KINDS = frozenset(
+    (HOST, TRANSFER_ENCODING, EXPECT, MAX_FORWARDS, *_SINGLE_KINDS.values()),
+)
+
+_KINDS: dict[bytes, int] = {
+    **_SINGLE_KINDS,
+    **dict.fromkeys(HOP_BY_HOP, HOP_BY_HOP_KIND),
+    b"host": HOST,
+    b"connection": CONNECTION,
+    b"content-length": CONTENT_LENGTH,
+    b"transfer-encoding": TRANSFER_ENCODING,
+    b"upgrade": UPGRADE,
+    b"traceparent": TRACE,
+    b"x-forwarded-for": FORWARDING,
+    b"x-forwarded-proto": FORWARDING,
+    b"x-forwarded-host": FORWARDING,
+    b"forwarded": FORWARDING,
+    b"via": FORWARDING,
+    b"expect": EXPECT,
+    b"max-forwards": MAX_FORWARDS,
+}
+
+
+class Spellings(dict[bytes, int]):
+    """Field names as clients spell them, each with its kind (0: of no interest), bounded."""
+
+    __slots__ = ("_request_id_name",)
+
+    def __init__(self, request_id_name: bytes) -> None:
+        super().__init__()
+        self._request_id_name = request_id_name.lower()
+
+    def __missing__(self, name: bytes) -> int:
+        lowered = name.lower()
+        kind = self._kind(lowered)
+        if not kind and b"_" in lowered and self._kind(lowered.replace(b"_", b"-")):
+            # CGI and WSGI read X_Forwarded_For as X-Forwarded-For: a double of what counts here is dropped
+            kind = HOP_BY_HOP_KIND
+        if len(self) < KNOWN_SPELLINGS and len(name) <= LONGEST_SPELLING:
+            self[name] = kind
+        return kind
+
+    def _kind(self, name: bytes) -> int:
+        return REQUEST_ID if name == self._request_id_name else _KINDS.get(name, 0)
