@@ -47,6 +47,7 @@ from pcs_gateway.processes.scoreboard import Scoreboard
 from pcs_gateway.processes.snapshot_file import load_snapshot
 from pcs_gateway.processes.state_directory import PREVIOUS_SNAPSHOT_NAME
 from pcs_gateway.processes.supervisor_link import SupervisorLink
+from pcs_gateway.proxy.admission import named_limits
 from pcs_gateway.section import split_address
 from pcs_gateway.telemetry.config import LoggingConfig
 from pcs_gateway.telemetry.delta import Delta
@@ -108,6 +109,10 @@ class FileSource:
             workers=self._fixed_workers or config.worker_count(available_cores()),
             drain_delay=config.drain_delay,
             drain_timeout=config.drain_timeout,
+            rate_limits=tuple(
+                (name, limit.rate, limit.size)
+                for name, limit in named_limits(config.rate_limits, config.routes)
+            ),
             notices=notices,
             digest=digest,
         )

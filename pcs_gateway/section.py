@@ -64,6 +64,7 @@ NAME_ALLOWED = "a name of up to 64 letters, digits and . _ -, beginning with a l
 FIELD_NAME_ALLOWED = "the name of a header field, such as X-Request-ID"
 FIELD_VALUE_ALLOWED = "the value of a header field: text without control characters"
 METHOD_ALLOWED = "a method in capitals, such as GET"
+NETWORK_ALLOWED = "an IP address or network, such as 10.0.0.0/8"
 URL_PATH_ALLOWED = "a path that begins with /"
 ADDRESS_ALLOWED = "host:port, such as 0.0.0.0:8080 or [::]:8080"
 
@@ -110,6 +111,13 @@ def _boolean(value: Any) -> bool:
     return value
 
 
+def _network(value: Any) -> str:
+    try:
+        return str(ipaddress.ip_network(str(value), strict=False))
+    except ValueError:
+        raise ValueError(NETWORK_ALLOWED) from None
+
+
 def matching(pattern: re.Pattern[str], allowed: str) -> BeforeValidator:
     """Return a validator for text that `pattern` matches as a whole; `allowed` says so in words."""
 
@@ -146,6 +154,8 @@ FieldValue = Annotated[str, matching(_FIELD_VALUE, FIELD_VALUE_ALLOWED)]
 """The value of a header field."""
 Method = Annotated[str, BeforeValidator(_method)]
 """A request method; case matters, and all registered ones are in capitals."""
+Network = Annotated[str, BeforeValidator(_network)]
+"""An IP address or network; an address stands for itself."""
 UrlPath = Annotated[str, matching(_URL_PATH, URL_PATH_ALLOWED)]
 """An absolute path with an optional query, no fragment."""
 

@@ -114,7 +114,9 @@ class Worker:
             self._configure_logging(config.logging)
             self._open_access_log(config)
         self._plane.replace_pools(snapshot.pools, config.pools)
-        self._plane.configure(config.routes, config.limits, config.timeouts, config.forwarding)
+        self._plane.configure(
+            config.routes, config.limits, config.timeouts, config.forwarding, config.rate_limits
+        )
         self._row.snapshot_version = snapshot.version
         if before is None:
             # what lives as long as the worker is never looked at again by the collector

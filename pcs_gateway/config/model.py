@@ -10,6 +10,7 @@ from pcs_gateway.backends.config import PoolConfig
 from pcs_gateway.cache.config import CacheConfig
 from pcs_gateway.config.references import dangling, path_text
 from pcs_gateway.control.config import AdminConfig, AlertsConfig, ScalingConfig, StateConfig
+from pcs_gateway.proxy.admission_config import RateLimits
 from pcs_gateway.proxy.config import (
     ForwardingConfig,
     LimitsConfig,
@@ -84,6 +85,10 @@ class GatewayConfig(Section):
 
     routes: tuple[RouteConfig, ...] = Field(default=(), validate_default=True)
     """Which requests go where; the first match wins. Default: all paths to the only pool."""
+
+    rate_limits: RateLimits = ()
+    """How many requests a client may send over all routes. All that are listed hold, and those of
+    the route."""
 
     cache: CacheConfig = CacheConfig()
     """Stored responses."""

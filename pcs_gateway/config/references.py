@@ -15,6 +15,7 @@ from typing import Any
 
 from pcs_gateway.backends.config import MOST_BACKENDS, host_port, split_backend_url
 from pcs_gateway.balancing.registry import ENTRY_POINT_GROUP, STRATEGIES
+from pcs_gateway.processes.client_cells import MOST_RATE_LIMITS
 
 Path = tuple[str | int, ...]
 """The keys and positions that lead to a value."""
@@ -148,6 +149,14 @@ def _routes(document: Mapping[str, Any]) -> Iterator[Reference]:
             yield Reference(("routes", index, "pool"), "missing", f"a pool ({', '.join(known)}), or respond")
 
 
+def _rate_limits(document: Mapping[str, Any]) -> Iterator[Reference]:
+    sections = [document, *map(mapping, sequence(document.get("routes")))]
+    count = sum(len(sequence(one.get("rate_limits"))) for one in sections)
+    if count > MOST_RATE_LIMITS:
+        found = f"{count} rate limits, those of routes included"
+        yield Reference(("rate_limits",), found, f"at most {MOST_RATE_LIMITS}")
+
+
 def _scaling(document: Mapping[str, Any]) -> Iterator[Reference]:
     pools = document.get("pools")
     if not isinstance(pools, Mapping):
@@ -192,6 +201,7 @@ CHECKS: tuple[Callable[[Mapping[str, Any]], Iterator[Reference]], ...] = (
     _backends,
     _strategies,
     _routes,
+    _rate_limits,
     _scaling,
     _alerts,
 )

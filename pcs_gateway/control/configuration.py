@@ -24,6 +24,7 @@ class Configuration:
         workers: How many workers there should be.
         drain_delay: In seconds.
         drain_timeout: In seconds.
+        rate_limits: Name, requests per second and burst of each, in the order in which workers number them.
         notices: One line for each key that has no effect.
         digest: Of the file's bytes; empty when it does not come from the file as it is now.
     """
@@ -37,6 +38,7 @@ class Configuration:
     workers: int
     drain_delay: float
     drain_timeout: float
+    rate_limits: tuple[tuple[str, float, int], ...] = ()
     notices: tuple[str, ...] = ()
     digest: str = ""
 

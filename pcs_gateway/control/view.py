@@ -14,7 +14,8 @@ from pcs_gateway.clock import Clock
 from pcs_gateway.control.loop import ControlPlane
 from pcs_gateway.control.reloading import Reloader
 from pcs_gateway.control.standing import Standing
-from pcs_gateway.processes.scoreboard import Row, Scoreboard
+from pcs_gateway.processes.rate_table import RateTable
+from pcs_gateway.processes.scoreboard import CONTROL_ROW, Row, Scoreboard
 from pcs_gateway.telemetry.figures import BackendFigures, GatewayFigures
 from pcs_gateway.telemetry.histogram import Histogram
 from pcs_gateway.telemetry.metrics import summarize_durations
@@ -45,6 +46,7 @@ class GatewayView:
         self._scoreboard = scoreboard
         self._store = store
         self._clock = clock
+        self._rate_table = RateTable(scoreboard, CONTROL_ROW)
         self._started = clock.time()
         self._monitor = PerformanceMonitor(store, clock, self.client_connections)
 
@@ -130,10 +132,19 @@ class GatewayView:
             ),
             waiters={name: self._waiters(name) for name in self._plane.roster.pools},
             client_connections={str(row.index): row.client_connections for row in self._workers()},
+            rate_limit_fill=self._rate_limit_fill(),
             worker_restarts=self._scoreboard.worker_restarts,
             health_flips=self._plane.publisher.health_flips,
             reloads=self._reloader.reports,
         )
+
+    def _rate_limit_fill(self) -> dict[str, float]:
+        configuration, now = self._plane.configuration, self._clock.monotonic()
+        limits = configuration.rate_limits if configuration else ()
+        return {
+            name: self._rate_table.limit(name, rate, burst, number, len(limits)).fill(now)
+            for number, (name, rate, burst) in enumerate(limits)
+        }
 
     def _workers(self) -> list[Row]:
         return [self._scoreboard.row(index) for index in self._scoreboard.rows_in_use()]

@@ -16,6 +16,10 @@ from pcs_gateway.http.request_fields import RequestFields
 PSEUDONYM = b"pcs-gateway"
 VIA = b"Via: 1.1 " + PSEUDONYM + b"\r\n"
 
+_SAID = (b"X-Forwarded-For", b"X-Forwarded-Proto", b"X-Forwarded-Host", b"Forwarded")
+_PASSED_ON = (b"X-Forwarded-Port", b"X-Forwarded-Prefix", b"X-Real-IP")
+"""Words about the client that the gateway never says itself: only those of a trusted peer are passed on."""
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -89,11 +93,10 @@ class Forwarding:
             lines += self._write_x_forwarded(client, before, host)
         if self._writes_rfc7239:
             lines.append(self._write_rfc7239(client, before, host))
-        if not self._writes_x_forwarded and not self._writes_rfc7239:
+        if before:
+            names = _PASSED_ON if self._writes_x_forwarded or self._writes_rfc7239 else _SAID + _PASSED_ON
             lines += [
-                b"%b: %b\r\n" % (name, before[name.lower()])
-                for name in (b"X-Forwarded-For", b"X-Forwarded-Proto", b"X-Forwarded-Host", b"Forwarded")
-                if name.lower() in before
+                b"%b: %b\r\n" % (name, before[name.lower()]) for name in names if name.lower() in before
             ]
         return b"".join(lines)
 

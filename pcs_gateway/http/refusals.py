@@ -113,6 +113,13 @@ class Refusal(Enum):
         False,
     )
 
+    RATE_LIMITED = (
+        429,
+        "http_request_denied",
+        "This client sends more requests than its rate limit allows.",
+        False,
+    )
+
     # attempts and the response
     NO_HEALTHY_BACKEND = (503, "destination_unavailable", "No healthy instances available", False)
     QUEUE_TIMEOUT = (
@@ -187,7 +194,10 @@ class RequestRefused(Exception):  # noqa: N818 - an outcome, not a fault of ours
 
     Attributes:
         allowed: The methods that would be taken, for the field Allow of a 405.
+        retry_after: Seconds until the same request may be admitted; 0 where time changes nothing.
     """
+
+    retry_after = 0
 
     def __init__(self, refusal: Refusal, allowed: bytes = b"") -> None:
         super().__init__(refusal.reason)

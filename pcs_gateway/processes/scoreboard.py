@@ -20,6 +20,8 @@ import os
 from enum import IntEnum
 from typing import Final, Literal
 
+from pcs_gateway.processes import client_cells
+
 ROWS: Final = 64
 """Process incarnations at one time: the control process, and the workers of all generations."""
 
@@ -32,6 +34,9 @@ POOLS: Final = 64
 CONTROL_ROW: Final = 0
 """The row of the control process; every other row is a worker's."""
 
+CHANGES: Final = 6
+"""The cell of the head that is unlike before when a process came or went."""
+
 Kind = Literal["in_flight", "connections", "waiters"]
 """The arrays whose sum over all rows means something."""
 
@@ -42,9 +47,12 @@ _CELLS = 512
 
 _COLUMN_BYTES = COLUMNS * _CELL
 _ROW_BYTES = _CELLS * _CELL + 3 * _COLUMN_BYTES + 4096
-_TABLE_BYTES = _HEAD_BYTES + ROWS * _ROW_BYTES
+_CLIENTS_AT = -(-(_HEAD_BYTES + ROWS * _ROW_BYTES) // 2**16) * 2**16
+"""Where the cells of clients begin; on a page's edge, whatever the machine's pages are."""
+_TABLE_BYTES = _CLIENTS_AT + ROWS * client_cells.ROW_BYTES
+_SECRET_AT = 8 * _CELL
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 """
 Number of the layout below, first cell of the table; another one means other code: raise it with each change.
 
@@ -148,7 +156,9 @@ class Scoreboard:
     control_restarts = _Cell(3, "Control processes replaced since then. Written by the supervisor.")
     generation = _Cell(4, "The newest generation that serves. Written by the supervisor.")
     started = _Cell(5, "Unix time when the supervisor started, in whole seconds.")
-    _changes = _Cell(6, "How often a row was occupied or freed; tells readers when to look for rows anew.")
+    _changes = _Cell(
+        CHANGES, "How often a row was occupied or freed; tells readers when to look for rows anew."
+    )
 
     def __init__(self, fd: int) -> None:
         """Map the table behind `fd`; use `create` or `attach`."""
@@ -156,7 +166,8 @@ class Scoreboard:
         self._map = mmap.mmap(fd, _TABLE_BYTES)
         view = memoryview(self._map)
         self.cells = view[:_HEAD_BYTES].cast("q")
-        bounds = range(_HEAD_BYTES, _TABLE_BYTES, _ROW_BYTES)
+        self._view = view
+        bounds = range(_HEAD_BYTES, _HEAD_BYTES + ROWS * _ROW_BYTES, _ROW_BYTES)
         self._rows = tuple(Row(i, view[start : start + _ROW_BYTES]) for i, start in enumerate(bounds))
         self._seen = -1
         self._workers: list[int] = []
@@ -170,6 +181,8 @@ class Scoreboard:
         fd = os.memfd_create("pcs-gateway-scoreboard")
         os.ftruncate(fd, _TABLE_BYTES)
         scoreboard = cls(fd)
+        secret = slice(_SECRET_AT, _SECRET_AT + client_cells.SECRET_BYTES)
+        scoreboard._view[secret] = os.urandom(client_cells.SECRET_BYTES)
         scoreboard._layout = LAYOUT
         return scoreboard
 
@@ -193,10 +206,39 @@ class Scoreboard:
     def row(self, index: int) -> Row:
         return self._rows[index]
 
+    # cells of clients; see `client_cells`
+
+    @property
+    def secret(self) -> bytes:
+        """What the hash of clients' keys is keyed with; drawn when the table was made."""
+        return bytes(self._view[_SECRET_AT : _SECRET_AT + client_cells.SECRET_BYTES])
+
+    def rate_cells(self, index: int) -> memoryview:
+        """
+        What a row's worker admitted of each key, as `rate_table` writes it.
+
+        They are not zeroed with their row: what a worker admitted counts on after its death, and is void by
+        itself when its time is over.
+        """
+        start = _CLIENTS_AT + index * client_cells.ROW_BYTES
+        return self._view[start : start + client_cells.RATE_BYTES].cast("Q")
+
+    def connection_cells(self, index: int) -> memoryview:
+        """How many connections of clients a row's worker holds, by the hash of their address."""
+        start = _CLIENTS_AT + index * client_cells.ROW_BYTES + client_cells.RATE_BYTES
+        return self._view[start : start + client_cells.CONNECTION_BYTES].cast("i")
+
+    def _forget_connections(self, index: int) -> None:
+        start = _CLIENTS_AT + index * client_cells.ROW_BYTES + client_cells.RATE_BYTES
+        self._map.madvise(mmap.MADV_REMOVE, start, client_cells.CONNECTION_BYTES)
+
+    # rows
+
     def occupy(self, index: int, role: Role, generation: int, incarnation: int) -> Row:
         """Prepare a row for a process about to start. Only the supervisor may; it writes `pid` after."""
         row = self._rows[index]
         row.zero()
+        self._forget_connections(index)
         row.generation = generation
         row.incarnation = incarnation
         row.role = role
@@ -206,6 +248,7 @@ class Scoreboard:
     def free(self, index: int) -> None:
         """Zero the row of a process that was reaped. Only the supervisor may."""
         self._rows[index].zero()
+        self._forget_connections(index)
         self._changes += 1
 
     def rows_in_use(self) -> list[int]:
@@ -214,7 +257,7 @@ class Scoreboard:
 
         The list is kept until the next process comes or goes: do not change it.
         """
-        changes = self.cells[6]
+        changes = self.cells[CHANGES]
         if changes != self._seen:
             self._workers = [row.index for row in self._rows if row.role == Role.WORKER]
             self._seen = changes

@@ -40,7 +40,11 @@ class Answer:
 
 
 def problem(
-    refusal: Refusal, request_id: bytes, backends: Sequence[str] = (), allowed: bytes = b""
+    refusal: Refusal,
+    request_id: bytes,
+    backends: Sequence[str] = (),
+    allowed: bytes = b"",
+    retry_after: int = 0,
 ) -> Answer:
     """
     Give the answer to a refused exchange.
@@ -48,6 +52,7 @@ def problem(
     Args:
         backends: For a pool without a ready backend: one line for each, with its last check.
         allowed: For a method that is not routed: the methods that are.
+        retry_after: Seconds after which the client should try again, where they are known.
     """
     details: dict[str, object] = {
         "type": "about:blank",
@@ -58,6 +63,9 @@ def problem(
         "reason": refusal.reason,
         "request_id": request_id.decode("latin-1"),
     }
+    if retry_after:
+        # PCS's own SDK reads the member and not the field
+        details["retry_after"] = retry_after
     if backends:
         details["backends"] = list(backends)
     body = msgspec.json.encode(details)
@@ -68,8 +76,8 @@ def problem(
         b'Proxy-Status: %b; error=%b; details="%b"\r\n'
         % (PSEUDONYM, refusal.proxy_error.encode("ascii"), refusal.reason.encode("ascii")),
     ]
-    if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        lines.append(b"Retry-After: %d\r\n" % RETRY_AFTER_SECONDS)
+    if retry_after or refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        lines.append(b"Retry-After: %d\r\n" % (retry_after or RETRY_AFTER_SECONDS))
     if allowed:
         lines.append(b"Allow: %b\r\n" % allowed)
     return Answer(refusal.status, b"".join(lines), body)

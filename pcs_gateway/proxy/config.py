@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -11,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 
 from pcs_gateway.backends.config import UpstreamHost
 from pcs_gateway.cache.config import RouteCacheConfig, Tag
+from pcs_gateway.proxy.admission_config import RateLimits
 from pcs_gateway.proxy.limits_config import (
     LimitsConfig,
     RouteLimitsConfig,
@@ -28,6 +28,7 @@ from pcs_gateway.section import (
     Integer,
     Method,
     Name,
+    Network,
     Section,
     Text,
     UrlPath,
@@ -50,20 +51,12 @@ __all__ = [
 ]
 
 HOST_ALLOWED = "a host name without port, or *.name for every name below it"
-NETWORK_ALLOWED = "an IP address or network, such as 10.0.0.0/8"
 FRAMING_FIELDS = frozenset(
     {"connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 )
 """Fields that belong to one connection or to the framing: the gateway's own, on no route's list."""
 
 _HOST = re.compile(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]", re.ASCII)
-
-
-def _network(value: Any) -> str:
-    try:
-        return str(ipaddress.ip_network(str(value), strict=False))
-    except ValueError:
-        raise ValueError(NETWORK_ALLOWED) from None
 
 
 def _host(value: Any) -> str:
@@ -99,8 +92,6 @@ ChangeableField = Annotated[FieldName, AfterValidator(_changeable)]
 """A header field that an operator may set or remove."""
 RouteName = Annotated[str, matching(re.compile(rf"({NAME_PATTERN})?", re.ASCII), NAME_ALLOWED)]
 """A name, or empty: to be given one by its place in the list."""
-Network = Annotated[str, BeforeValidator(_network)]
-"""An IP address or network; an address stands for itself."""
 MatchHost = Annotated[str, BeforeValidator(_host)]
 """A host name, lower-cased."""
 PathTemplate = Annotated[str, BeforeValidator(_template)]
@@ -141,7 +132,8 @@ class ForwardingConfig(Section):
     """What backends are told of the client, and the client of the gateway."""
 
     trusted_proxies: tuple[Network, ...] = ("127.0.0.0/8", "::1/128")
-    """Peers whose X-Forwarded-* and Forwarded fields are believed and extended; others' are replaced."""
+    """Peers whose X-Forwarded-*, X-Real-IP and Forwarded fields are believed, and extended or passed on;
+    those of others are replaced or dropped."""
 
     request_id_header: FieldName = "X-Request-ID"
     """Field with the request id, kept from the client or made."""
@@ -236,6 +228,9 @@ class RouteConfig(Section):
 
     limits: RouteLimitsConfig | None = None
     """Limits of this route."""
+
+    rate_limits: RateLimits = ()
+    """Rate limits of this route, beside those of the whole gateway."""
 
     side_effects: Boolean | None = None
     """Whether a request changes something. true: repeated only where no byte was sent; false: may be repeated

@@ -18,6 +18,8 @@ from pcs_gateway.balancing import LoadBalancer, StrategyContext, find_strategy
 from pcs_gateway.http.forwarding import Forwarding, Identities
 from pcs_gateway.http.refusals import Refusal
 from pcs_gateway.http.request_fields import RequestFieldsReader
+from pcs_gateway.processes.rate_table import RateTable
+from pcs_gateway.proxy.admission import admissions
 from pcs_gateway.proxy.config import ForwardingConfig, LimitsConfig, RouteConfig, TimeoutsConfig
 from pcs_gateway.proxy.delays import Delays
 from pcs_gateway.proxy.endings import break_off, look_after
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from pcs_gateway.processes.messages import EvidenceEntry
     from pcs_gateway.processes.scoreboard import Row, Scoreboard
     from pcs_gateway.processes.tickets import Tickets
+    from pcs_gateway.proxy.admission_config import RateLimitConfig
     from pcs_gateway.proxy.downstream import DownstreamConnection
     from pcs_gateway.proxy.exchange import Exchange
     from pcs_gateway.telemetry.access_log import AccessLog
@@ -90,6 +93,7 @@ class DataPlane:
         self._random = random
         self._scoreboard = scoreboard
         self._row = row
+        self._rate_table = RateTable(scoreboard, row.index)
         self._tickets = tickets
         self.recorder = recorder
         self.access_log: AccessLog | None = None
@@ -123,6 +127,7 @@ class DataPlane:
         limits: LimitsConfig,
         timeouts: TimeoutsConfig,
         forwarding: ForwardingConfig,
+        rate_limits: Sequence[RateLimitConfig] = (),
     ) -> None:
         """Take over the sections that steer the data plane, after its pools."""
         self.limits = limits
@@ -136,8 +141,11 @@ class DataPlane:
         self.request_id_start = name + b": "
         self.is_request_id_usual = name == b"X-Request-ID"
         self.known_sections = RequestFieldsReader(self.request_id_name, limits.headers).known
+        routes = tuple(routes)
+        admission = admissions(self._rate_table, rate_limits, routes)
         self.router = Router(
-            Route(route, self.pools[route.pool] if route.pool else None, limits, timeouts) for route in routes
+            Route(one, self.pools[one.pool] if one.pool else None, limits, timeouts, admission.get(one.name))
+            for one in routes
         )
         for connection in self.connections:
             connection.client = self.forwarding.client(connection.client.address, connection.client.scheme)

@@ -24,7 +24,7 @@ from pcs_gateway.proxy.answers import Answer, fixed, problem
 from pcs_gateway.proxy.evidence import judge
 from pcs_gateway.proxy.failing import no_backend
 from pcs_gateway.proxy.phases import CONNECTING, NEVER, OVER, QUEUED, RECEIVING, STREAMING, WAITING
-from pcs_gateway.proxy.receiving import begin_with_care
+from pcs_gateway.proxy.receiving import begin_with_care, require_fitness
 from pcs_gateway.proxy.request_writer import request_head
 from pcs_gateway.proxy.response_writer import own_answer, response_head, response_more, whole_response
 from pcs_gateway.proxy.routing import Match, Route
@@ -123,8 +123,7 @@ class Exchange(ExchangeRecord):
         self.tunnel: Tunnel | None = None
         self.tried: tuple[Member, ...] = ()
         self.outcomes = ()
-        self.phase = RECEIVING
-        self.deadline = NEVER
+        self.phase, self.deadline = RECEIVING, NEVER
         self.sent = self.waited = 0.0
         self.wants_fresh = self.is_queued = self.is_active = self.is_paused = self.rechunks = False
         self.route = self.pool = self.backend = self.reason = ""
@@ -142,19 +141,18 @@ class Exchange(ExchangeRecord):
             RequestRefused: It must not be forwarded.
         """
         fields = self.fields
-        if fields.is_plain and self.is_1_1:
-            self.match = match = self.plane.router.match(self.method, fields.host, self.target)
-            self.matched = route = match.route
-            self.route = route.name
-            self.engage(route)
-            return rest
-        refusal = fields.refusal_1_1 if self.is_1_1 else fields.refusal_1_0
-        if refusal is not None:
-            raise RequestRefused(refusal)
+        is_plain = fields.is_plain and self.is_1_1
+        if not is_plain:
+            require_fitness(fields, is_1_1=self.is_1_1)
         self.match = match = self.plane.router.match(self.method, fields.host, self.target)
         self.matched = route = match.route
         self.route = route.name
-        return begin_with_care(self, route, rest)
+        if route.admission is not None:
+            route.admission.admit(self)
+        if not is_plain:
+            return begin_with_care(self, route, rest)
+        self.engage(route)
+        return rest
 
     def engage(self, route: Route) -> None:
         """Go on to an answer: the route's own, or a backend's."""
@@ -314,7 +312,9 @@ class Exchange(ExchangeRecord):
 
     # answers of our own
 
-    def refuse(self, refusal: Refusal, backends: Sequence[str] = (), allowed: bytes = b"") -> None:
+    def refuse(
+        self, refusal: Refusal, backends: Sequence[str] = (), allowed: bytes = b"", retry_after: int = 0
+    ) -> None:
         """End the exchange with an answer of our own that says why."""
         self.leave_queue()
         if self.connection is None:
@@ -326,14 +326,14 @@ class Exchange(ExchangeRecord):
         if refusal.is_final:
             self.keep_alive = False
         self.ensure_request_id()
-        self.answer(problem(refusal, self.request_id, backends, allowed))
+        self.answer(problem(refusal, self.request_id, backends, allowed, retry_after))
 
     def refused(self, error: RequestRefused) -> None:
         """Answer a request that must not be forwarded."""
         if self.body is None and self.fields.announces_body and self.fields.content_length != 0:
             # its body will come, and is not the next request
             self.keep_alive = False
-        self.refuse(error.refusal, allowed=error.allowed)
+        self.refuse(error.refusal, (), error.allowed, error.retry_after)
 
     def ensure_request_id(self) -> None:
         """Keep the client's request id, or make one."""

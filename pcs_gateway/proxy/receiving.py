@@ -12,8 +12,21 @@ from pcs_gateway.proxy.phases import RECEIVING, WAITING
 from pcs_gateway.proxy.request_body import RequestBody
 
 if TYPE_CHECKING:
+    from pcs_gateway.http.request_fields import RequestFields
     from pcs_gateway.proxy.exchange import Exchange
     from pcs_gateway.proxy.routing import Route
+
+
+def require_fitness(fields: RequestFields, *, is_1_1: bool) -> None:
+    """
+    Judge fields by the version of their request.
+
+    Raises:
+        RequestRefused: A request of this version must not have them.
+    """
+    refusal = fields.refusal_1_1 if is_1_1 else fields.refusal_1_0
+    if refusal is not None:
+        raise RequestRefused(refusal)
 
 
 def begin_with_care(exchange: Exchange, route: Route, rest: bytes) -> bytes:

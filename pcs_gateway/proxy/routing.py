@@ -18,6 +18,7 @@ from pcs_gateway.http.targets import Target, normalise_path, read_target
 from pcs_gateway.proxy.rewriting import FieldEdits, Params, PathRewrite
 
 if TYPE_CHECKING:
+    from pcs_gateway.proxy.admission import Admission
     from pcs_gateway.proxy.config import LimitsConfig, RouteConfig, TimeoutsConfig
     from pcs_gateway.proxy.upstream_pool import UpstreamPool
 
@@ -42,6 +43,7 @@ class Route:
     One route, ready to match.
 
     Attributes:
+        admission: The rate limits that hold on it; None without any.
         upstream_pool: Where its requests go; None for a fixed answer.
         methods: None for all.
         is_plain: The request head depends on nothing but the client's fields and the target.
@@ -52,6 +54,7 @@ class Route:
     """
 
     __slots__ = (
+        "admission",
         "allow_ambiguous_paths",
         "allow_upgrade",
         "host",
@@ -76,9 +79,15 @@ class Route:
     )
 
     def __init__(
-        self, config: RouteConfig, pool: UpstreamPool | None, limits: LimitsConfig, timeouts: TimeoutsConfig
+        self,
+        config: RouteConfig,
+        pool: UpstreamPool | None,
+        limits: LimitsConfig,
+        timeouts: TimeoutsConfig,
+        admission: Admission | None = None,
     ) -> None:
         self.name = config.name
+        self.admission = admission
         self.upstream_pool = pool
         self.limits = limits.overridden_by(config.limits)
         self.timeouts = timeouts.overridden_by(config.timeouts)

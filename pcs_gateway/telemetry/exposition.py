@@ -167,6 +167,12 @@ class FiguresCollector(Collector):
             ("worker",),
             {(worker,): count for worker, count in figures.client_connections.items()},
         )
+        yield gauge(
+            "rate_limit_table_fill",
+            "Share of a rate limit's cells in which something is counted.",
+            ("limit",),
+            {(name,): share for name, share in figures.rate_limit_fill.items()},
+        )
         yield counter(
             "worker_restarts",
             "Workers that were replaced because they died or hung.",

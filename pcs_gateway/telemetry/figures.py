@@ -31,6 +31,7 @@ class GatewayFigures(msgspec.Struct, frozen=True):
         backends: Every backend of every pool.
         waiters: Requests that wait for a backend, by pool.
         client_connections: Open client connections, by worker.
+        rate_limit_fill: Share of each rate limit's cells that are in use, by the limit's name.
         worker_restarts: Workers that were replaced because they died or hung, since the gateway started.
         health_flips: Changes of health since the control process started, by pool, backend and new status.
         reloads: Attempts to load the configuration anew, by result ("applied", "rejected").
@@ -40,6 +41,7 @@ class GatewayFigures(msgspec.Struct, frozen=True):
     backends: tuple[BackendFigures, ...] = ()
     waiters: dict[str, int] = {}
     client_connections: dict[str, int] = {}
+    rate_limit_fill: dict[str, float] = {}
     worker_restarts: int = 0
     health_flips: dict[tuple[str, ...], int] = {}
     reloads: dict[str, int] = {}

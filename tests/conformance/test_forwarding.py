@@ -205,6 +205,22 @@ class TestClientAddress:
         assert request.fields["x-forwarded-proto"] == "https"
         assert request.fields["x-forwarded-host"] == "www.test"
 
+    @pytest.mark.parametrize("style", ["x-forwarded", "rfc7239", "both", "none"])
+    @pytest.mark.parametrize(
+        "field",
+        ["X-Forwarded-Port: 8443", "X-Forwarded-Prefix: /app", "X-Real-IP: 1.2.3.4", "x-real-IP: ::1"],
+    )
+    async def test_other_words_about_clients_are_those_of_trusted_proxies(
+        self, style: str, field: str
+    ) -> None:
+        """Fields that the gateway does not write itself are passed on from the trust list only."""
+        name, _, value = field.partition(": ")
+        trusted = await received(field, forwarding={"forwarded": style})
+        strange = await received(field, forwarding={"forwarded": style} | NOBODY)
+
+        assert trusted.fields[name.lower()] == value
+        assert name.lower() not in strange.fields
+
     @pytest.mark.parametrize(
         ("trusted", "said", "client"),
         [

@@ -79,6 +79,7 @@ class Gateway:
     Args:
         configuration: As in a file.
         patience: Seconds that what is going on gets to end when the context is left.
+        beside: Another one, whose scoreboard this one shares, as a second worker does.
 
     Attributes:
         port: Where it listens on 127.0.0.1.
@@ -90,7 +91,10 @@ class Gateway:
         errors: What the loop's exception handler was told.
     """
 
-    def __init__(self, configuration: Mapping[str, Any], patience: float = 5.0) -> None:
+    def __init__(
+        self, configuration: Mapping[str, Any], patience: float = 5.0, beside: Gateway | None = None
+    ) -> None:
+        self._beside = beside
         self._patience = patience
         self._configuration = GatewayConfig.model_validate(configuration)
         self.recorder = RecordingRecorder()
@@ -105,9 +109,10 @@ class Gateway:
 
     async def __aenter__(self) -> Self:
         self._loop = loop = asyncio.get_running_loop()
-        self._scoreboard = Scoreboard.create()
+        self._scoreboard: Scoreboard = self._beside._scoreboard if self._beside else Scoreboard.create()
         self._tickets = Tickets.create()
-        self.row = self._scoreboard.occupy(WORKER_ROW, Role.WORKER, 1, 1)
+        row = WORKER_ROW + len(self._scoreboard.rows_in_use())
+        self.row = self._scoreboard.occupy(row, Role.WORKER, 1, row)
         self._clock = clock = JumpingClock()
         self.plane = DataPlane(
             loop,
@@ -169,7 +174,9 @@ class Gateway:
         urls = [(name, backend.url) for name, pool in config.pools.items() for backend in pool.backends]
         self.columns = self.columns.allot(urls, self.version)
         self.plane.replace_pools(self.snapshots(), config.pools)
-        self.plane.configure(config.routes, config.limits, config.timeouts, config.forwarding)
+        self.plane.configure(
+            config.routes, config.limits, config.timeouts, config.forwarding, config.rate_limits
+        )
         self.row.snapshot_version = self.version
 
     def publish(self) -> None:
@@ -261,7 +268,8 @@ class Gateway:
             self._loop.set_exception_handler(None)
             self._loop.set_task_factory(None)
             self._tickets.close()
-            self._scoreboard.close()
+            if self._beside is None:
+                self._scoreboard.close()
 
     async def _assert_nothing_is_left(self) -> None:
         self.acceptor.close()

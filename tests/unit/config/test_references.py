@@ -7,6 +7,7 @@ import pytest
 from tests.unit.config.reading import POOLS, loaded, only, problems_of
 
 RULE = "{name: a, metric: errors.error_rate, threshold: 1}"
+LIMITS = ", ".join(["{rate: 1/s}"] * 10)
 TWO_POOLS = "pools: {a: {backends: [{url: 'http://a:1'}]}, b: {backends: [{url: 'http://b:1'}]}}\n"
 
 
@@ -56,6 +57,11 @@ class TestReferences:
                 "pools: {pcs: {backends: [{url: 'http://a:1', name: 'b:1'}, {url: 'http://b:1'}]}}",
                 "pools.pcs.backends[1].name",
                 "given twice: the same as pools.pcs.backends[0].name",
+            ),
+            (
+                POOLS + f"routes: [{', '.join([f'{{rate_limits: [{LIMITS}]}}'] * 7)}]",
+                "rate_limits",
+                "70 rate limits, those of routes included",
             ),
             (TWO_POOLS, "routes", "there are several pools and no routes"),
             (TWO_POOLS + "routes: [{}]", "routes[0].pool", "missing"),

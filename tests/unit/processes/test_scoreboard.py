@@ -7,6 +7,7 @@ import pytest
 from pcs_gateway.processes.scoreboard import (
     COLUMNS,
     CONTROL_ROW,
+    LAYOUT,
     POOLS,
     ROWS,
     Role,
@@ -64,7 +65,7 @@ class TestSharing:
         """A table made by other code is not attached to."""
         scoreboard.cells[0] += 1
 
-        with pytest.raises(ScoreboardMismatchError, match="layout 2, this code needs 1"):
+        with pytest.raises(ScoreboardMismatchError, match=f"layout {LAYOUT + 1}, this code needs {LAYOUT}"):
             Scoreboard.attach(scoreboard.fd)
 
     def test_other_size_is_refused(self) -> None:

@@ -34,6 +34,7 @@ FIGURES = GatewayFigures(
     ),
     waiters={"pcs": 4},
     client_connections={"0": 33, "1": 31},
+    rate_limit_fill={"routes.prompt.rate_limits[0]": 0.25},
     worker_restarts=1,
     health_flips={("pcs", "two", "unhealthy"): 2, ("pcs", "two", "healthy"): 1},
     reloads={"applied": 2, "rejected": 1},
