@@ -74,6 +74,21 @@ def median(values: Sequence[float]) -> float:
     return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
+def percentiles(values: Sequence[float], shares: Sequence[float]) -> tuple[float, ...]:
+    """
+    Return exact percentiles (shares 0 to 1), by sorting: the smallest value that so many do not exceed.
+
+    Raises:
+        ValueError: there are no values.
+
+    """
+    if not values:
+        message = "percentiles of no values"
+        raise ValueError(message)
+    ordered = sorted(values)
+    return tuple(ordered[max(math.ceil(share * len(ordered)) - 1, 0)] for share in shares)
+
+
 def summarise(values: Sequence[float]) -> Summary:
     """Return median, smallest and largest of the values (at least one)."""
     return Summary(median(values), min(values), max(values), len(values))

@@ -80,7 +80,7 @@ class Results:
 
 def save(results: Results, path: Path) -> None:
     """Write the results as JSON, numbers to six digits."""
-    plain = _rounded(msgspec.to_builtins(results))
+    plain = rounded(msgspec.to_builtins(results))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(plain), indent=1) + b"\n")
 
@@ -90,11 +90,12 @@ def load(path: Path) -> Results:
     return msgspec.json.decode(path.read_bytes(), type=Results)
 
 
-def _rounded(value: object) -> object:
+def rounded(value: object) -> object:
+    """Return plain values with numbers to six digits."""
     if isinstance(value, float):
         return float(f"{value:.6g}")
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
+        return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_rounded(item) for item in value]
+        return [rounded(item) for item in value]
     return value

@@ -145,7 +145,7 @@ def backend(directory: Path) -> Iterator[Server]:
     large.write_bytes(os.urandom(1 << 20))
     if find_program("nginx"):
         values = {"JSON": json_document(), "PORT": port}
-        command = _nginx(directory, "backend", values)
+        command = nginx_command(directory, "backend", values)
     else:
         command = [sys.executable, "-m", "benchmarks.backend", str(port)]
     with run("backend", command, port, directory) as server:
@@ -164,7 +164,7 @@ def nginx(setup: Setup, name: str = "nginx") -> Iterator[Server]:
         "WORKERS": setup.workers,
         "ACCESS_LOG": log if setup.access_log else "off",
     }
-    command = _nginx(setup.directory, "proxy", values, name)
+    command = nginx_command(setup.directory, "proxy", values, name)
     with run(name, command, port, setup.directory) as server:
         yield server
 
@@ -172,7 +172,7 @@ def nginx(setup: Setup, name: str = "nginx") -> Iterator[Server]:
 @contextlib.contextmanager
 def haproxy(setup: Setup, name: str = "haproxy") -> Iterator[Server]:
     """Run HAProxy with one thread per worker."""
-    program = _require("haproxy")
+    program = require("haproxy")
     port = free_port()
     fields = (
         '{"time":"%T","client":"%ci","method":"%HM","target":"%HP","status":%ST,"bytes":%B,'
@@ -185,7 +185,7 @@ def haproxy(setup: Setup, name: str = "haproxy") -> Iterator[Server]:
         "LOG_TARGET": "log stdout format raw local0" if setup.access_log else "",
         "LOG_FRONTEND": f"log global\n    log-format '{fields}'" if setup.access_log else "",
     }
-    path = _fill("haproxy.cfg", setup.directory / f"{name}.cfg", values)
+    path = fill("haproxy.cfg", setup.directory / f"{name}.cfg", values)
     with run(name, [program, "-db", "-f", str(path)], port, setup.directory) as server:
         yield server
 
@@ -220,7 +220,7 @@ def gateway(setup: Setup, name: str = "gateway") -> Iterator[Server]:
         "ACCESS_ENABLED": str(setup.access_log).lower(),
         "ACCESS_FILE": setup.directory / f"{name}.log",
     }
-    config = _fill("gateway.yaml", setup.directory / f"{name}.yaml", values)
+    config = fill("gateway.yaml", setup.directory / f"{name}.yaml", values)
     places = {"config": config, "port": port, "backend": setup.backend_port}
     command = [part.format(**places) for part in setup.gateway_command]
     with run(name, command, port, setup.directory) as server:
@@ -255,15 +255,19 @@ def _backend_lines(setup: Setup) -> str:
     )
 
 
-def _nginx(directory: Path, kind: str, values: Mapping[str, object], name: str = "backend") -> list[str]:
-    program = _require("nginx")
+def nginx_command(
+    directory: Path, kind: str, values: Mapping[str, object], name: str = "backend"
+) -> list[str]:
+    """Fill in one of nginx' configurations and return the command line. Raises NotInstalledError."""
+    program = require("nginx")
     user = "user root;" if os.geteuid() == 0 else ""
     common = {"DIRECTORY": directory, "USER": user}
-    path = _fill(f"nginx_{kind}.conf", directory / f"{name}.conf", {**common, **values})
+    path = fill(f"nginx_{kind}.conf", directory / f"{name}.conf", {**common, **values})
     return [program, "-e", f"{directory}/{name}.err", "-c", str(path)]
 
 
-def _fill(template: str, path: Path, values: Mapping[str, object]) -> Path:
+def fill(template: str, path: Path, values: Mapping[str, object]) -> Path:
+    """Write a template of `peers/` with its @PLACES@ filled in; return where it is."""
     text = (PEERS / template).read_text()
     for key, value in values.items():
         text = text.replace(f"@{key}@", str(value))
@@ -271,7 +275,8 @@ def _fill(template: str, path: Path, values: Mapping[str, object]) -> Path:
     return path
 
 
-def _require(name: str) -> str:
+def require(name: str) -> str:
+    """Return a program's path. Raises NotInstalledError."""
     program = find_program(name)
     if program is None:
         raise NotInstalledError(f"{name} is not installed")
