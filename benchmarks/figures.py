@@ -3,7 +3,16 @@
 import contextlib
 from collections.abc import Callable
 
-from benchmarks import balance, budgets, idle_connections, large_body, picking, servers, telemetry_record
+from benchmarks import (
+    balance,
+    budgets,
+    edge_figures,
+    idle_connections,
+    large_body,
+    picking,
+    servers,
+    telemetry_record,
+)
 from benchmarks.comparison import median, paired_ratio
 from benchmarks.results import Figure
 
@@ -111,6 +120,7 @@ PARTS: dict[str, Callable[[tuple[str, ...]], list[Figure]]] = {
     "record": record,
     "upload": upload,
     "balance": balanced,
+    **edge_figures.PARTS,
 }
 STANDARD_PARTS = ("download", "idle", "pick", "record")
 

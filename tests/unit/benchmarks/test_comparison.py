@@ -13,6 +13,7 @@ from benchmarks.comparison import (
     median,
     median_interval_rank,
     paired_ratio,
+    percentiles,
     summarise,
 )
 
@@ -131,3 +132,17 @@ def test_difference_within_the_noise_is_no_difference() -> None:
 
     assert judge(_ratio(1.01, 1.02, 1.03), noise) is Verdict.NOT_DISTINGUISHABLE
     assert judge(_ratio(1.05, 1.06, 1.07), noise) is Verdict.HIGHER
+
+
+def test_percentile_is_the_smallest_value_that_so_many_do_not_exceed() -> None:
+    """Of 1000 values p99.9 is the 999th, not an interpolation; of one value every percentile is that."""
+    values = list(range(1000, 0, -1))
+
+    assert percentiles(values, (0.0, 0.5, 0.99, 0.999, 1.0)) == (1, 500, 990, 999, 1000)
+    assert percentiles([7.0], (0.5, 0.999)) == (7.0, 7.0)
+
+
+def test_percentiles_of_nothing_are_refused() -> None:
+    """There is no time that nobody waited."""
+    with pytest.raises(ValueError, match="percentiles of no values"):
+        percentiles([], (0.5,))
