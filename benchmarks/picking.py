@@ -2,7 +2,8 @@
 What it costs to pick a backend: from the request to a lease, and the lease's end.
 
 Measured over the real balancer and its strategies, among backends of different weights that carry
-different loads; the lease begins and ends, as it must for the loads to stay true.
+different loads; the lease begins and ends, as it must for the loads to stay true. Strategies that hash are
+given requests with a key in a field, among fields as browsers send them; ten thousand keys in turn.
 """
 
 import itertools
@@ -21,6 +22,24 @@ SIZES = (10, 100)
 _PICKS = 20_000
 _REPETITIONS = 5
 _IN_FLIGHT = 64
+_KEYS = 10_000
+_HASH_ON = "header:X-Tenant"
+
+
+class Request:
+    """What strategies read of a request."""
+
+    method = b"GET"
+    target = b"/api/v1/prompts/42"
+    client = "203.0.113.7"
+
+    def __init__(self, number: int) -> None:
+        self.fields = self
+        self.section = (
+            b"Host: api.example\r\nUser-Agent: client/1.0\r\nAccept: */*\r\nAccept-Encoding: gzip\r\n"
+            b"Authorization: Bearer secret\r\nX-Tenant: tenant-%d\r\nReferer: http://api.example/\r\n"
+            % number
+        )
 
 
 def seconds_per_pick(strategy: str, backends: int) -> float:
@@ -28,13 +47,14 @@ def seconds_per_pick(strategy: str, backends: int) -> float:
     balancer = _balancer(strategy, backends)
     leases = [balancer.route_request(None, 0.0) for _ in range(_IN_FLIGHT)]
     turns = itertools.cycle(range(_IN_FLIGHT))
+    requests = itertools.cycle([Request(number) for number in range(_KEYS)])
 
     def pick() -> None:
         place = next(turns)
         lease = leases[place]
         if lease is not None:
             lease.end()
-        leases[place] = balancer.route_request(None, 0.0)
+        leases[place] = balancer.route_request(next(requests), 0.0)
 
     return min(timeit.repeat(pick, number=_PICKS, repeat=_REPETITIONS)) / _PICKS
 
@@ -46,7 +66,7 @@ def measure() -> dict[tuple[str, int], float]:
 
 def _balancer(strategy: str, backends: int) -> LoadBalancer:
     tickets = Tickets.create(1)
-    context = StrategyContext(take_ticket=lambda: tickets.take(0), random=random.Random(3))
+    context = StrategyContext(take_ticket=lambda: tickets.take(0), random=random.Random(3), hash_on=_HASH_ON)
     balancer = LoadBalancer("pcs", STRATEGIES[strategy](context), max_per_backend=1024)
     in_flight, latency = array("q", bytes(8 * backends)), array("d", bytes(8 * backends))
     members = [Member(_backend(column), in_flight, memoryview(latency)) for column in range(backends)]

@@ -55,6 +55,10 @@ class Backend(msgspec.Struct, frozen=True):
         ejected_until: Monotonic seconds; 0.0 when it is not ejected.
         ready: May take attempts: active, healthy, not ejected and resolved.
         reason: Why it is not ready; empty when it is.
+        priority: Its level: those of a higher number take what the lower ones cannot.
+        has_passed: It has passed a check at some time, so that it is known to be a backend at all.
+        ready_since: Monotonic seconds at which it became ready; 0.0 when it needs no slow start, because it
+            was there from the beginning.
     """
 
     pool: str
@@ -72,3 +76,12 @@ class Backend(msgspec.Struct, frozen=True):
     ejected_until: float = 0.0
     ready: bool = False
     reason: str = "not checked yet"
+    priority: int = 0
+    has_passed: bool = False
+    ready_since: float = 0.0
+
+    @property
+    def is_forgivable(self) -> bool:
+        """If it is not ready, only failed checks or an ejection are the cause: what a panic ignores."""
+        is_active = self.administrative_state is AdministrativeState.ACTIVE
+        return is_active and self.has_passed and bool(self.addresses)

@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from pcs_gateway.backends.attempts_config import ConcurrencyConfig, HedgeConfig, QueueConfig, RetryConfig
-from pcs_gateway.section import Integer, Name, Section, UrlPath, matching
+from pcs_gateway.section import Integer, Name, Number, Section, UrlPath, matching
 from pcs_gateway.units import Duration, Ratio
 
 BACKEND_URL_ALLOWED = "http://host:port, without path, query or credentials"
@@ -103,7 +103,9 @@ class BackendConfig(Section):
     """Its share of the traffic against the other backends' weights."""
 
     priority: Annotated[Integer, Field(ge=0, le=9)] = 0
-    """Backends of a higher number take traffic only when all of the lower ones cannot."""
+    """Its level. 0 takes everything; a higher number takes what the lower ones cannot: when less than
+    five sevenths of a level's weight is ready, or all of it is at `connections.max_per_backend` or was
+    tried."""
 
 
 class ConnectionsConfig(Section):
@@ -241,6 +243,10 @@ class PoolConfig(Section):
     hash_on: HashOn | None = Field(default=None, validate_default=True)
     """What consistent_hash keeps together: header:NAME, cookie:NAME, path or client_address."""
 
+    hash_balance_factor: Annotated[Number, Field(ge=1, le=100)] = 1.25
+    """Most that consistent_hash gives one backend, as a multiple of its share by weight of what the pool
+    has in flight; beyond it the key's next backend is asked."""
+
     upstream_host: UpstreamHost = "preserve"
     """Host field of forwarded requests: preserve (the client's), backend (host and port of the backend's
     URL), or a literal name."""
@@ -259,11 +265,12 @@ class PoolConfig(Section):
     flight, since the backend works on; cancel: the connection is closed."""
 
     panic_threshold: Ratio = 0.0
-    """Share of ready backends below which failed checks and ejections are ignored, never what is drained,
-    disabled or unchecked; 0: never."""
+    """Share of ready backends, of each priority, below which failed checks and ejections are ignored, if
+    other priorities cannot take the load; never what is drained, disabled, unresolved or has never passed
+    a check. 0: never."""
 
     slow_start: Duration = 0.0
-    """How long a backend that became ready takes to reach its full share; 0s: at once."""
+    """How long a backend that became ready takes from a tenth of its share to all of it; 0s: at once."""
 
     queue: QueueConfig = QueueConfig()
     """Where requests wait when every backend is at its limit."""

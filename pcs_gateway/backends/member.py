@@ -11,7 +11,7 @@ In flight is this worker's own count plus what all other workers last showed on 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from pcs_gateway.backends.backend import Backend, Health
 
@@ -44,10 +44,14 @@ class Member:
     Attributes:
         in_flight: This worker's attempts that have not ended.
         others: All other workers' attempts, as last read from the scoreboard.
-        latency: Average time to first byte in seconds as this worker measured it; 0.0 before the first.
+        latency: Average time to first byte in seconds; 0.0 before the first. Where the strategy uses it.
+        waiting: Mean age in seconds of this worker's attempts that wait for a first byte; the same.
         consecutive_failures: Gateway failures in a row that this worker saw.
         skipped_until: Monotonic seconds until which this worker avoids the backend on its own evidence.
         connections: This worker's open connections to it.
+        returned: Monotonic seconds at which this worker ceased to avoid it, unrefuted; 0.0: never.
+        ramp: The part of its weight that it has in slow start; 1.0 when it has all of it.
+        credit: Attempts that it may take in slow start.
     """
 
     __slots__ = (
@@ -58,6 +62,7 @@ class Member:
         "column",
         "connections",
         "consecutive_failures",
+        "credit",
         "in_flight",
         "latency",
         "latency_cells",
@@ -66,9 +71,12 @@ class Member:
         "observed",
         "others",
         "position",
+        "ramp",
+        "returned",
         "scale",
         "skipped_until",
         "successes",
+        "waiting",
     )
 
     def __init__(self, backend: Backend, cells: Cells, latency_cells: FloatCells | None = None) -> None:
@@ -79,12 +87,15 @@ class Member:
         self.latency_cells = latency_cells
         self.in_flight = 0
         self.others = 0
-        self.latency = 0.0
+        self.latency = self.waiting = 0.0
         self.observed = 0.0
         self.consecutive_failures = 0
         self.successes = 0
         self.skipped_until = 0.0
         self.connections = 0
+        self.returned = 0.0
+        self.ramp = 1.0
+        self.credit = 0.0
         self.bias = 0.0
         self.scale = 1.0 / backend.weight
         self.loads: list[float] = [0.0]
@@ -147,17 +158,23 @@ PCSInstance = Member
 
 class Instances(Sequence[Member]):
     """
-    The ready members of a pool, in configured order, with their loads side by side.
+    The ready members of a pool's level, in configured order, with their loads side by side.
 
     Attributes:
         members: The same as a tuple, for fast indexing.
+        weights: Their weights.
         loads: Load of each member at its position, always current.
+        prepared: What the strategy derived from these members and their weights; None until it has.
+        weight: Of all together; who is in slow start counts with what it has.
     """
 
-    __slots__ = ("loads", "members")
+    __slots__ = ("loads", "members", "prepared", "weight", "weights")
 
     def __init__(self, members: Iterable[Member]) -> None:
         self.members = tuple(members)
+        self.weights = tuple([member.weight for member in self.members])
+        self.weight = float(sum(self.weights))
+        self.prepared: Any = None
         self.loads = [(m.in_flight + m.others + m.bias) * m.scale for m in self.members]
         for position, member in enumerate(self.members):
             member.loads = self.loads

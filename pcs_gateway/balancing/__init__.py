@@ -1,7 +1,16 @@
 """Balancing: which backend takes the next attempt. A strategy proposes, the balancer disposes."""
 
-from pcs_gateway.balancing.balancer import LoadBalancer
-from pcs_gateway.balancing.registry import STRATEGIES, find_strategy
+from pcs_gateway.balancing.balancer import LoadBalancer, Rules
+from pcs_gateway.balancing.registry import STRATEGIES, choice, find_strategy, make_strategy
 from pcs_gateway.balancing.strategy import LoadBalancingStrategy, StrategyContext
 
-__all__ = ["STRATEGIES", "LoadBalancer", "LoadBalancingStrategy", "StrategyContext", "find_strategy"]
+__all__ = [
+    "STRATEGIES",
+    "LoadBalancer",
+    "LoadBalancingStrategy",
+    "Rules",
+    "StrategyContext",
+    "choice",
+    "find_strategy",
+    "make_strategy",
+]

@@ -5,10 +5,13 @@ not know: readiness, limits, what this worker has seen fail, and what was alread
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from pcs_gateway.backends.backend import HealthStatus
 from pcs_gateway.backends.member import FAILURE_SECONDS, Instances, Lease, Member
+from pcs_gateway.balancing.levels import NEARLY_ALL, judge_levels
+from pcs_gateway.balancing.slow_start import Pacing, set_ramps
 from pcs_gateway.balancing.strategy import LoadBalancingStrategy, PCSRequest
 from pcs_gateway.errors import NoHealthyInstances
 
@@ -20,21 +23,49 @@ is at most `OLDEST` behind.
 """
 
 
+class Rules(NamedTuple):
+    """What the pool's section says of who takes part."""
+
+    panic_threshold: float = 0.0
+    slow_start: float = 0.0
+
+
+NO_RULES = Rules()
+
+
+class Standby(NamedTuple):
+    """
+    The members of one level that take part.
+
+    Attributes:
+        until: The level takes requests whose draw is below this, and not below that of the level before.
+        pacing: What its members in slow start may take; None when there are none.
+    """
+
+    until: float
+    instances: Instances
+    pacing: Pacing | None
+
+
 class LoadBalancer:
     """
     Distributes attempts over the backends of a pool.
 
     Attributes:
-        instances: The ready members; replaced whole.
+        instances: The members that take part, of the first level that takes traffic; replaced whole.
         members: All members of the pool, ready or not.
+        levels: Every level in which somebody takes part, in the order of priority.
     """
 
     __slots__ = (
-        "_is_skipping",
+        "_changes_with_time",
         "_maximum",
+        "_needs_care",
         "_reads_others",
         "_refresh_at",
+        "_rules",
         "instances",
+        "levels",
         "members",
         "name",
         "strategy",
@@ -57,37 +88,59 @@ class LoadBalancer:
         self._maximum = max_per_backend
         self._reads_others = reads_others
         self._refresh_at = 0.0
-        self._is_skipping = False
+        self._rules = NO_RULES
+        self.levels: tuple[Standby, ...] = ()
+        self._needs_care = False
+        self._changes_with_time = False
 
-    def replace(self, members: Iterable[Member], max_per_backend: int) -> None:
+    def replace(
+        self, members: Iterable[Member], max_per_backend: int, rules: Rules = NO_RULES, now: float = 0.0
+    ) -> None:
         """Take over a new snapshot of the pool."""
         self.members = tuple(members)
         self._maximum = max_per_backend
-        for member in self.members:
-            self.weigh(member)
-        self._publish(0.0)
+        self._rules = rules
+        self._publish(now)
+        self._weigh_all()
 
-    def weigh(self, member: Member) -> None:
-        """Bring a member's load up to date with its weight and, where the strategy asks, its latency."""
-        if self.strategy.uses_latency:
-            member.weigh(member.latency / member.weight, 1.0)
-        else:
-            member.weigh(1.0 / member.weight, 0.0)
+    def _weigh_all(self) -> None:
+        self.strategy.observe(self.members)
+        for member in self.members:
+            self.strategy.weigh(member)
 
     def observe(self, member: Member, seconds: float, now: float) -> None:
         """Add a time to first byte to a member's latency average."""
         member.observe_latency(seconds, now)
-        self.weigh(member)
+        self.strategy.weigh(member)
 
     def observe_failure(self, member: Member, now: float) -> None:
         """Count a failed attempt as a slow one."""
         self.observe(member, FAILURE_SECONDS, now)
 
     def _publish(self, now: float) -> None:
-        ready = [member for member in self.members if member.backend.ready]
-        usable = [member for member in ready if member.skipped_until <= now]
-        self._is_skipping = len(usable) < len(ready)
-        self.instances = Instances(usable or ready)
+        """Judge anew who takes part; a level that stays as it was keeps what the strategy derived from it."""
+        members, rules = self.members, self._rules
+        for member in members:
+            if 0.0 < member.skipped_until <= now:
+                member.returned, member.skipped_until = member.skipped_until, 0.0
+        skipped = [position for position, member in enumerate(members) if member.skipped_until]
+        before = {level.instances.members: level.instances for level in self.levels}
+        levels = []
+        until = 0.0
+        for level in judge_levels([member.backend for member in members], rules.panic_threshold, skipped):
+            until += level.load
+            taking = tuple([members[position] for position in level.positions])
+            instances = before.get(taking)
+            if instances is None or instances.weights != tuple([member.weight for member in taking]):
+                instances = Instances(taking)
+            if taking:
+                levels.append(Standby(until, instances, set_ramps(instances, now, rules.slow_start)))
+        self.levels = tuple(levels)
+        first = next((level for level in levels if level.until), None)
+        self.instances = first.instances if first else Instances(())
+        is_warming = any(level.pacing for level in levels)
+        self._needs_care = is_warming or (first is not None and first.until < NEARLY_ALL)
+        self._changes_with_time = is_warming or bool(skipped)
 
     def skip(self, member: Member, until: float, now: float) -> None:
         """Avoid a backend on this worker's own evidence until the control process decides."""
@@ -95,13 +148,13 @@ class LoadBalancer:
         self._publish(now)
 
     def tick(self, now: float) -> None:
-        """Let go of what time has ended: skips, and latencies that nobody refreshes."""
-        if self._is_skipping:
+        """Let time do what it does: end skips and slow starts, and latencies that nobody refreshes."""
+        if self._changes_with_time:
             self._publish(now)
         if self.strategy.uses_latency:
             for member in self.members:
                 member.decay_latency(now)
-                self.weigh(member)
+            self._weigh_all()
 
     def get_healthy_instances(self) -> list[Member]:
         """Give the members that are healthy by their checks, whatever an operator or traffic says of them."""
@@ -127,20 +180,58 @@ class LoadBalancer:
         if self._reads_others is not None and now > self._refresh_at:
             cells = self._reads_others(self.members)
             self._refresh_at = now + min(self.OLDEST, cells * SECONDS_PER_CELL)
+        if self._needs_care:
+            return self._route_with_care(request, tried)
         first = self.strategy.select_instance(instances, request)
         if first.in_flight + first.others < self._maximum and not (tried and first in tried):
             return Lease(first)
-        return self._lease_another(instances, request, first, tried)
+        return self._lease_any(self.levels[0], request, first, tried)
 
-    def _lease_another(
-        self, instances: Instances, request: PCSRequest | None, first: Member, tried: Collection[Member]
+    def _route_with_care(self, request: PCSRequest | None, tried: Collection[Member]) -> Lease | None:
+        """Lease a backend while traffic spills over to other levels, or some are in slow start."""
+        draw = self.strategy.draw(request)
+        level = next((level for level in self.levels if draw < level.until), self.levels[0])
+        if level.pacing is not None:
+            level.pacing.turn()
+        return self._lease_any(level, request, None, tried)
+
+    def _lease_any(
+        self, level: Standby, request: PCSRequest | None, first: Member | None, tried: Collection[Member]
     ) -> Lease | None:
-        for member in self.strategy.order(instances, request, first):
-            if member not in tried and member.active_connections < self._maximum:
-                return Lease(member)
-        if all(member in tried for member in instances.members):
+        """Lease somebody of this level, else of another: a full level spills over, too."""
+        for one in (level, *[other for other in self.levels if other is not level]):
+            for member in self._offer(one, request, first if one is level else None):
+                limit = one.pacing.limit(member, self._maximum) if one.pacing else self._maximum
+                if member not in tried and member.active_connections < limit:
+                    if one.pacing is not None:
+                        one.pacing.took(member)
+                    return Lease(member)
+        if all(member in tried for member in self.taking_part()):
             raise NoHealthyInstances(self.name, self.explain())
         return None
+
+    def _offer(self, level: Standby, request: PCSRequest | None, first: Member | None) -> Iterator[Member]:
+        """Give the members of a level in the order in which they are asked."""
+        strategy, instances, pacing = self.strategy, level.instances, level.pacing
+        first = first or strategy.select_instance(instances, request)
+        if pacing is None or strategy.heeds_ramp(request):
+            yield first
+            yield from strategy.order(instances, request, first)
+            return
+        if not pacing.admits(first):
+            # once more, so that who takes turns gives the turn to the next and not always to the neighbour
+            first = strategy.select_instance(instances, request)
+        late = []
+        for member in (first, *strategy.order(instances, request, first)):
+            if pacing.admits(member):
+                yield member
+            else:
+                late.append(member)
+        yield from late
+
+    def taking_part(self) -> Iterator[Member]:
+        """Give the members of all levels that may be asked."""
+        return (member for level in self.levels for member in level.instances.members)
 
     def explain(self) -> list[str]:
         """Give one line per backend: whether it is ready, and what its last check found."""

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import entry_points
+from random import Random
+from typing import TYPE_CHECKING
 
+from pcs_gateway.balancing.consistent_hash import ConsistentHashStrategy
 from pcs_gateway.balancing.least_connections import LeastConnectionsStrategy
 from pcs_gateway.balancing.least_time import LeastTimeStrategy
 from pcs_gateway.balancing.round_robin import RoundRobinStrategy
-from pcs_gateway.balancing.strategy import LoadBalancingStrategy
+from pcs_gateway.balancing.strategy import LoadBalancingStrategy, StrategyContext
 from pcs_gateway.balancing.two_choices import TwoChoicesStrategy
+
+if TYPE_CHECKING:
+    from pcs_gateway.backends.config import PoolConfig
 
 ENTRY_POINT_GROUP = "pcs_gateway.strategies"
 
@@ -17,6 +24,7 @@ STRATEGIES: dict[str, type[LoadBalancingStrategy]] = {
     "least_connections": LeastConnectionsStrategy,
     "two_choices": TwoChoicesStrategy,
     "least_time": LeastTimeStrategy,
+    "consistent_hash": ConsistentHashStrategy,
 }
 
 
@@ -36,3 +44,20 @@ def find_strategy(name: str) -> type[LoadBalancingStrategy]:
     raise LookupError(
         f"no strategy {name!r}; there are {', '.join(STRATEGIES)} and entry points of {ENTRY_POINT_GROUP}"
     )
+
+
+def choice(config: PoolConfig) -> tuple[str, str | None, float]:
+    """Give what of a pool's section makes its strategy: where this changes, the strategy is made anew."""
+    return config.strategy, config.hash_on, config.hash_balance_factor
+
+
+def make_strategy(
+    config: PoolConfig, take_ticket: Callable[[], int], random: Random
+) -> LoadBalancingStrategy:
+    """Make the strategy of a pool."""
+    try:
+        strategy = find_strategy(config.strategy)
+    except LookupError:
+        # the package that brought it was removed since the configuration was checked: traffic goes on
+        strategy = LeastConnectionsStrategy
+    return strategy(StrategyContext(take_ticket, random, config.hash_on, config.hash_balance_factor))

@@ -14,7 +14,7 @@ from math import gcd
 from operator import add
 
 from pcs_gateway.backends.member import Instances, Member
-from pcs_gateway.balancing.strategy import LoadBalancingStrategy, PCSRequest, StrategyContext
+from pcs_gateway.balancing.strategy import LoadBalancingStrategy, PCSRequest
 
 LONGEST_SEQUENCE = 1024
 """Places; weights whose sum is larger are rounded to fit."""
@@ -41,18 +41,12 @@ def smooth_sequence(weights: Sequence[int]) -> list[int]:
 class RoundRobinStrategy(LoadBalancingStrategy):
     """One after the other, each as often as its weight says."""
 
-    def __init__(self, context: StrategyContext) -> None:
-        super().__init__(context)
-        self._instances: Instances | None = None
-        self._sequence: list[Member] = []
-
     def select_instance(self, instances: Instances, request: PCSRequest | None) -> Member:
         """Give the backend whose turn the next ticket is."""
-        if instances is not self._instances:
-            self._instances = instances
+        sequence: list[Member] | None = instances.prepared
+        if sequence is None:
             members = instances.members
-            self._sequence = [members[i] for i in smooth_sequence([member.weight for member in members])]
-        sequence = self._sequence
+            instances.prepared = sequence = [members[i] for i in smooth_sequence(instances.weights)]
         return sequence[self.context.take_ticket() % len(sequence)]
 
     def order(self, instances: Instances, request: PCSRequest | None, first: Member) -> Iterator[Member]:

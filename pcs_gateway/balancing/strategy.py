@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import ClassVar, Protocol
 
 from pcs_gateway.backends.member import Instances, Member
+
+
+class Fields(Protocol):
+    """
+    The request's fields.
+
+    Attributes:
+        section: As received, each line with its CR LF; `pcs_gateway.http.lookup` finds a field or a cookie.
+    """
+
+    section: bytes
 
 
 class PCSRequest(Protocol):
@@ -17,6 +28,11 @@ class PCSRequest(Protocol):
     method: bytes
     target: bytes
     client: str
+
+    @property
+    def fields(self) -> Fields:
+        """The request's fields; looked into only by who asks."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -27,10 +43,14 @@ class StrategyContext:
     Attributes:
         take_ticket: Draws the pool's next number, over all workers; no number is drawn twice.
         random: The source of chance.
+        hash_on: The pool's `hash_on`; None when it has none.
+        hash_balance_factor: The pool's `hash_balance_factor`.
     """
 
     take_ticket: Callable[[], int]
     random: Random
+    hash_on: str | None = None
+    hash_balance_factor: float = 1.25
 
 
 class LoadBalancingStrategy(ABC):
@@ -41,7 +61,7 @@ class LoadBalancingStrategy(ABC):
     """
 
     uses_latency: ClassVar[bool] = False
-    """Whether loads are weighed by latency: load = latency × (1 + in flight) / weight."""
+    """Whether it wants to know how long backends take: `Member.latency` and `Member.waiting`."""
 
     def __init__(self, context: StrategyContext) -> None:
         self.context = context
@@ -54,3 +74,18 @@ class LoadBalancingStrategy(ABC):
         """Give the other instances in the order in which they should be asked when `first` cannot take it."""
         ranked = sorted(zip(instances.loads, range(len(instances)), instances.members, strict=True))
         return (member for _, _, member in ranked if member is not first)
+
+    def weigh(self, member: Member) -> None:
+        """Say what turns a member's attempts in flight into its load."""
+        member.weigh(1.0 / member.weight, 0.0)
+
+    def observe(self, members: Sequence[Member]) -> None:  # noqa: B027 - nothing to do for most
+        """Look at all members of the pool: after each change, and each 100 ms if it uses latency."""
+
+    def draw(self, request: PCSRequest | None) -> float:
+        """Give a number from 0 to 1 that decides which level takes a request while traffic spills over."""
+        return self.context.random.random()
+
+    def heeds_ramp(self, request: PCSRequest | None) -> bool:
+        """Tell whether the proposal for this request keeps to `Member.ramp` by itself."""
+        return False

@@ -14,11 +14,7 @@ BEFORE_THE_ROUTE = "applies before the route is known: only the section of the w
 
 WITHOUT_EFFECT: Mapping[str, str] = {
     "listen.*.tls": "TLS is not built yet; this address is not opened, plain text is no substitute",
-    "pools.*.backends.*.priority": "priorities are not built yet",
-    "pools.*.hash_on": "hashing is not built yet",
     "pools.*.outlier_detection.failure_ratio": "ejection by the share of failures is not built yet",
-    "pools.*.panic_threshold": "panic mode is not built yet",
-    "pools.*.slow_start": "slow start is not built yet; a ready backend takes its full share at once",
     "pools.*.queue.overload_timeout": "shedding of old waiters is not built yet",
     "pools.*.concurrency": "limits on a whole pool are not built yet; connections.max_per_backend holds",
     "pools.*.retry.on": "only failed connects and resets before the response are tried again yet",
@@ -42,7 +38,6 @@ WITHOUT_EFFECT: Mapping[str, str] = {
 
 
 WITHOUT_EFFECT_VALUES: Mapping[str, tuple[Any, str]] = {
-    "pools.*.strategy": ("consistent_hash", "hashing is not built yet; least_connections is used"),
     "routes.*.side_effects": (False, "requests are repeated as retry.methods says yet, on every route"),
 }
 """Path of a key, the value that has no effect, and why."""

@@ -20,9 +20,6 @@ from pcs_gateway.processes.client_cells import MOST_RATE_LIMITS
 Path = tuple[str | int, ...]
 """The keys and positions that lead to a value."""
 
-STRATEGIES_TO_COME = ("consistent_hash",)
-"""Accepted, and noticed as without effect yet."""
-
 
 @dataclass(frozen=True, slots=True)
 class Reference:
@@ -117,7 +114,7 @@ def _strategies(document: Mapping[str, Any]) -> Iterator[Reference]:
     brought: list[str] | None = None
     for pool, section in mapping(document.get("pools")).items():
         strategy = mapping(section).get("strategy")
-        if not isinstance(strategy, str) or strategy in STRATEGIES or strategy in STRATEGIES_TO_COME:
+        if not isinstance(strategy, str) or strategy in STRATEGIES:
             continue
         brought = (
             brought
@@ -125,7 +122,7 @@ def _strategies(document: Mapping[str, Any]) -> Iterator[Reference]:
             else [entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)]
         )
         if strategy not in brought:
-            known = [*STRATEGIES, *STRATEGIES_TO_COME, *brought]
+            known = [*STRATEGIES, *brought]
             allowed = f"{', '.join(known)}, or an entry point of {ENTRY_POINT_GROUP}"
             yield Reference(("pools", pool, "strategy"), _unknown("strategy", strategy, known), allowed)
 

@@ -15,6 +15,7 @@ import structlog
 
 from pcs_gateway.backends.backend import Backend
 from pcs_gateway.backends.pool import PoolSnapshot
+from pcs_gateway.control.levels import LevelWatch
 from pcs_gateway.control.roster import Roster
 from pcs_gateway.control.standing import BackendKey, Standing
 from pcs_gateway.control.state import StateFile
@@ -44,6 +45,7 @@ class Publisher:
         health_flips: Changes of health since this process started, by pool, backend and new status.
         readiness_flips: Changes of readiness, by pool, backend and "ready" or "not_ready".
         baseline: The configuration with which this run of the gateway started.
+        levels: The pools' levels as published.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Publisher:
             for pool in pools
             for backend in pool.backends
         }
+        self.levels = LevelWatch()
         self.version = version
         self.baseline: dict[str, Any] = {}
         self.health_flips: dict[tuple[str, ...], int] = {}
@@ -74,15 +77,19 @@ class Publisher:
             FrameError: It is too large to be sent; nothing was published.
         """
         self.version += 1
+        self._roster.note_readiness(self._roster)
         pools = tuple(self._roster.snapshot(name) for name in self._roster.pools)
         self.store()
         self._channel.publish(Snapshot(self.version, document, pools))
         before, self._known = self._known, {}
+        self.levels.keep(self._roster.pools)
         for pool in pools:
             self._note(pool, before)
 
     def update(self, standings: Iterable[Standing]) -> None:
         """Publish the pools of those backends that are others than workers know."""
+        standings = list(standings)
+        self._roster.note_readiness(standings)
         changed = [one.key for one in standings if essence(one.backend()) != self._known.get(one.key)]
         for name in dict.fromkeys(key.pool for key in changed):
             self.version += 1
@@ -109,6 +116,7 @@ class Publisher:
                 _count(self.readiness_flips, backend, "ready" if backend.ready else "not_ready")
             if flipped or backend.ready != before.ready:
                 _log_flip(backend, before)
+        self.levels.note(pool, self._roster.pools[pool.name].panic_threshold)
 
 
 _NEWCOMER = Backend(

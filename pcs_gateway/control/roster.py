@@ -152,11 +152,19 @@ class Roster:
         if standing is not None:
             before = standing.tracker.health.status
             standing.tracker.observe(result, self._clock.time(), self.pools[key.pool].health_check)
+            standing.has_passed = standing.has_passed or result.passed
+            standing.is_original = standing.is_original and result.passed
             after = standing.tracker.health.status
             has_recovered = before is HealthStatus.UNHEALTHY and after is HealthStatus.HEALTHY
             if has_recovered and not self.is_holding:
                 standing.ejection = None
             self._release([key])
+
+    def note_readiness(self, standings: Iterable[Standing]) -> None:
+        """Remember when backends became ready; before what is known of them is published."""
+        now = self._clock.monotonic()
+        for standing in standings:
+            standing.note_readiness(now)
 
     def expire(self) -> list[Standing]:
         """Let end what ends by time: ejections, and checks that are too old. Return who is concerned."""
@@ -189,6 +197,8 @@ class Roster:
     def _newcomer(self, key: BackendKey, config: BackendConfig, pool: PoolConfig) -> Standing:
         """Begin with a backend: with what is remembered of it, or with nothing."""
         standing = Standing(key, config)
+        served = self._continues and any(known.pool == key.pool for known in self._remembered)
+        standing.is_original = key.pool not in self.pools and not served
         stored = self._remembered.get(key)
         if stored is not None:
             self._recall(standing, stored, pool)
@@ -206,6 +216,11 @@ class Roster:
         if self._continues or unix - stored.health.last_check <= pool.health_check.max_age:
             standing.tracker = HealthTracker(stored.health)
             standing.held = stored.health
+            standing.has_passed = stored.has_passed
+            standing.was_ready = stored.ready
+            standing.is_original = False
+            if stored.ready_since:
+                standing.ready_since = now - (unix - stored.ready_since)
             self._unchecked.add(standing.key)
 
 
@@ -238,4 +253,7 @@ def _stored(standing: Standing, offset: float) -> StoredBackend:
         ejected_until=ejection.until + offset if ejection else 0.0,
         ejection_reason=ejection.reason if ejection else "",
         addresses=standing.addresses,
+        ready=standing.was_ready,
+        has_passed=standing.has_passed,
+        ready_since=standing.ready_since + offset if standing.ready_since else 0.0,
     )

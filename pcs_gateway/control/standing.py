@@ -52,6 +52,11 @@ class Standing:
         ejection: None when it is not ejected.
         addresses: Of its host; empty while unresolved.
         unresolved: Why it has no address, as far as is known.
+        has_passed: It has passed a check since it, or the gateway, began.
+        was_ready: It was ready when that was last noted.
+        ready_since: When it became ready, in monotonic seconds; 0.0 when it needs no slow start.
+        is_original: It came together with its whole pool, and nothing was against it yet: the first time that
+            it becomes ready, all the others are as new.
     """
 
     __slots__ = (
@@ -61,13 +66,17 @@ class Standing:
         "config",
         "ejection",
         "generation",
+        "has_passed",
         "held",
         "host",
+        "is_original",
         "key",
         "port",
+        "ready_since",
         "scheme",
         "tracker",
         "unresolved",
+        "was_ready",
         "weight_override",
     )
 
@@ -85,6 +94,8 @@ class Standing:
         self.ejection: Ejection | None = None
         self.addresses: tuple[str, ...] = ()
         self.unresolved = ""
+        self.has_passed = self.was_ready = self.is_original = False
+        self.ready_since = 0.0
 
     def __repr__(self) -> str:
         return f"<Standing {self.key.pool}/{self.config.name}: {self.reason() or 'ready'}>"
@@ -127,7 +138,19 @@ class Standing:
             ejected_until=self.ejection.until if self.ejection else 0.0,
             ready=not reason,
             reason=reason,
+            priority=self.config.priority,
+            has_passed=self.has_passed,
+            ready_since=self.ready_since,
         )
+
+    def note_readiness(self, now: float) -> None:
+        """Remember when it became ready: slow start begins there, unless it was there from the beginning."""
+        is_ready = not self.reason()
+        if is_ready and not self.was_ready:
+            self.ready_since = 0.0 if self.is_original else now
+        if is_ready or self.has_passed:
+            self.is_original = False
+        self.was_ready = is_ready
 
     def end_ejection(self, now: float) -> bool:
         """End an ejection whose time is over at `now` (monotonic seconds); return whether there was one."""

@@ -31,6 +31,9 @@ class StoredBackend(msgspec.Struct, frozen=True):
     Attributes:
         ejected_until: Unix seconds; 0.0 when it is not ejected.
         addresses: Of its host, so that it is reachable while DNS is not.
+        ready: Whether it was published as ready.
+        has_passed: Whether it had passed a check.
+        ready_since: Unix seconds at which it became ready; 0.0 when it needs no slow start.
     """
 
     pool: str
@@ -41,6 +44,9 @@ class StoredBackend(msgspec.Struct, frozen=True):
     ejected_until: float = 0.0
     ejection_reason: str = ""
     addresses: tuple[str, ...] = ()
+    ready: bool = False
+    has_passed: bool = False
+    ready_since: float = 0.0
 
 
 class State(msgspec.Struct, frozen=True):

@@ -10,13 +10,15 @@ from typing import Any
 import msgspec
 
 from pcs_gateway import __version__
+from pcs_gateway.backends.backend import Backend
+from pcs_gateway.balancing.slow_start import ramp
 from pcs_gateway.clock import Clock
 from pcs_gateway.control.loop import ControlPlane
 from pcs_gateway.control.reloading import Reloader
 from pcs_gateway.control.standing import Standing
 from pcs_gateway.processes.rate_table import RateTable
 from pcs_gateway.processes.scoreboard import CONTROL_ROW, Row, Scoreboard
-from pcs_gateway.telemetry.figures import BackendFigures, GatewayFigures
+from pcs_gateway.telemetry.figures import BackendFigures, GatewayFigures, LevelFigures
 from pcs_gateway.telemetry.histogram import Histogram
 from pcs_gateway.telemetry.metrics import summarize_durations
 from pcs_gateway.telemetry.monitor import PerformanceMonitor
@@ -100,6 +102,8 @@ class GatewayView:
                 "detail": backend.health.detail,
             },
             "ejected_for": round(ejected_for, 3),
+            "priority": backend.priority,
+            "slow_start": round(self._ramp(backend), 3),
             "weight": backend.weight,
             "configured_weight": standing.config.weight,
             "active_connections": self._scoreboard.in_flight(backend.column),
@@ -130,6 +134,11 @@ class GatewayView:
                 )
                 for backend in backends
             ),
+            levels=tuple(
+                LevelFigures(pool, level.priority, level.load, level.is_panicking)
+                for pool, levels in self._plane.publisher.levels.levels.items()
+                for level in levels
+            ),
             waiters={name: self._waiters(name) for name in self._plane.roster.pools},
             client_connections={str(row.index): row.client_connections for row in self._workers()},
             rate_limit_fill=self._rate_limit_fill(),
@@ -145,6 +154,23 @@ class GatewayView:
             name: self._rate_table.limit(name, rate, burst, number, len(limits)).fill(now)
             for number, (name, rate, burst) in enumerate(limits)
         }
+
+    def _ramp(self, backend: Backend) -> float:
+        """The part of its weight that a backend has in slow start; 1.0 when it has all of it."""
+        slow_start = self._plane.roster.pools[backend.pool].slow_start
+        return ramp(self._clock.monotonic(), backend.ready_since, slow_start)
+
+    def _levels(self, pool: str) -> list[dict[str, Any]]:
+        return [
+            {
+                "priority": level.priority,
+                "load": round(level.load, 3),
+                "panic": level.is_panicking,
+                "ready": level.ready,
+                "counted": level.counted,
+            }
+            for level in self._plane.publisher.levels.levels.get(pool, ())
+        ]
 
     def _workers(self) -> list[Row]:
         return [self._scoreboard.row(index) for index in self._scoreboard.rows_in_use()]
@@ -189,6 +215,7 @@ class GatewayView:
         return {
             "strategy": self._plane.roster.pools[name].strategy,
             "waiting": self._waiters(name),
+            "levels": self._levels(name),
             "response_time": msgspec.to_builtins(summarize_durations(merged)),
             "backends": [
                 self.backend(one, durations.get((name, one.config.name), Histogram())) for one in members

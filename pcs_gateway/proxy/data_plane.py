@@ -14,7 +14,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from pcs_gateway.backends.member import Member
-from pcs_gateway.balancing import LoadBalancer, StrategyContext, find_strategy
+from pcs_gateway.balancing import LoadBalancer, Rules, choice, make_strategy
 from pcs_gateway.http.forwarding import Forwarding, Identities
 from pcs_gateway.http.refusals import Refusal
 from pcs_gateway.http.request_fields import RequestFieldsReader
@@ -54,8 +54,6 @@ SETTLED_TOGETHER = 128
 
 ALONE = 1_000
 """Stands for many cells: a worker without others looks for them at the longest interval only."""
-
-FALLBACK_STRATEGY = "least_connections"
 
 
 def _raise(error: Exception) -> None:
@@ -181,7 +179,7 @@ class DataPlane:
             known = self.pools.get(snapshot.name)
             config = configs[snapshot.name]
             if known is not None and known.slot == snapshot.slot:
-                if known.config.strategy != config.strategy:
+                if choice(known.config) != choice(config):
                     known.balancer = self._new_balancer(snapshot, config)
                 known.configure(config)
                 pools[snapshot.name] = known
@@ -208,7 +206,8 @@ class DataPlane:
         before = {(m.backend.column, m.backend.generation) for m in pool.balancer.members}
         members = [self._member(backend) for backend in snapshot.backends]
         after = {(b.column, b.generation) for b in snapshot.backends}
-        pool.balancer.replace(members, pool.config.connections.max_per_backend)
+        rules = Rules(pool.config.panic_threshold, pool.config.slow_start)
+        pool.balancer.replace(members, pool.config.connections.max_per_backend, rules, self.monotonic())
         for key in before - after:
             self._remove(key)
         pool.serve_waiters()
@@ -254,15 +253,8 @@ class DataPlane:
 
     def _new_balancer(self, snapshot: PoolSnapshot, config: PoolConfig) -> LoadBalancer:
         slot = snapshot.slot
-        try:
-            strategy = find_strategy(config.strategy)
-        except LookupError:
-            # the start-up notice says so: a strategy of a later release is known to the configuration
-            strategy = find_strategy(FALLBACK_STRATEGY)
-        context = StrategyContext(take_ticket=lambda: self._tickets.take(slot), random=self._random)
-        return LoadBalancer(
-            snapshot.name, strategy(context), config.connections.max_per_backend, self._read_others
-        )
+        strategy = make_strategy(config, lambda: self._tickets.take(slot), self._random)
+        return LoadBalancer(snapshot.name, strategy, config.connections.max_per_backend, self._read_others)
 
     def unskip(self, pool_name: str, backend_name: str) -> None:
         """The control process denied this worker's evidence: use the backend again."""

@@ -52,7 +52,7 @@ def _may_try_again(exchange: Exchange, failure: Failure, pool: UpstreamPool) -> 
         len(exchange.tried),
         pool.config.retry.attempts,
         is_replayable=body is None or body.is_replayable,
-    ) and any(member not in exchange.tried for member in pool.balancer.instances.members)
+    ) and any(member not in exchange.tried for member in pool.balancer.taking_part())
 
 
 def no_backend(exchange: Exchange) -> None:

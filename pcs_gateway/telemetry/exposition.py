@@ -155,6 +155,7 @@ class FiguresCollector(Collector):
         """Yield every family, from one reading."""
         figures = self._read()
         yield from self._backends(figures)
+        yield from self._levels(figures)
         yield gauge(
             "waiting_requests",
             "Requests that wait for a backend.",
@@ -221,6 +222,22 @@ class FiguresCollector(Collector):
             "Connections to a backend, idle ones included.",
             labels,
             {name: figure.connections for name, figure in named.items()},
+        )
+
+    def _levels(self, figures: GatewayFigures) -> Iterator[Metric]:
+        named = {(figure.pool, str(figure.priority)): figure for figure in figures.levels}
+        labels = ("pool", "priority")
+        yield gauge(
+            "level_load",
+            "Share of a pool's traffic that a priority level takes.",
+            labels,
+            {name: figure.load for name, figure in named.items()},
+        )
+        yield gauge(
+            "panic",
+            "Whether failed checks and ejections are ignored in a priority level of a pool.",
+            labels,
+            {name: int(figure.is_panicking) for name, figure in named.items()},
         )
 
 

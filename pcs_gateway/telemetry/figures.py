@@ -22,6 +22,21 @@ class BackendFigures(msgspec.Struct, frozen=True):
     connections: int
 
 
+class LevelFigures(msgspec.Struct, frozen=True):
+    """
+    One priority level of a pool now.
+
+    Attributes:
+        load: Its share of the pool's traffic, 0 to 1.
+        is_panicking: Checks and ejections are ignored in it.
+    """
+
+    pool: str
+    priority: int
+    load: float
+    is_panicking: bool
+
+
 class GatewayFigures(msgspec.Struct, frozen=True):
     """
     The gateway now, and what was counted elsewhere than in exchanges.
@@ -29,6 +44,7 @@ class GatewayFigures(msgspec.Struct, frozen=True):
     Attributes:
         started: When the control process started, in unix seconds.
         backends: Every backend of every pool.
+        levels: Every priority level of every pool.
         waiters: Requests that wait for a backend, by pool.
         client_connections: Open client connections, by worker.
         rate_limit_fill: Share of each rate limit's cells that are in use, by the limit's name.
@@ -39,6 +55,7 @@ class GatewayFigures(msgspec.Struct, frozen=True):
 
     started: float = 0.0
     backends: tuple[BackendFigures, ...] = ()
+    levels: tuple[LevelFigures, ...] = ()
     waiters: dict[str, int] = {}
     client_connections: dict[str, int] = {}
     rate_limit_fill: dict[str, float] = {}

@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
+
+import msgspec
 
 from pcs_gateway.backends import Backend, Health, HealthStatus
 from pcs_gateway.backends.member import Member
 
 
+class Request:
+    """
+    What a strategy may read of a request.
+
+    Args:
+        fields: By name; several values make several lines.
+    """
+
+    def __init__(
+        self, target: bytes = b"/", client: str = "192.0.2.1", fields: dict[str, str] | None = None
+    ) -> None:
+        self.method = b"GET"
+        self.target = target
+        self.client = client
+        self.fields = self
+        self.section = "".join(f"{name}: {value}\r\n" for name, value in (fields or {}).items()).encode()
+
+
+def changed(member: Member, **facts: Any) -> Member:
+    """Let other facts be published of a member, and give it back."""
+    member.backend = msgspec.structs.replace(member.backend, **facts)
+    return member
+
+
 def make_backend(position: int, weight: int = 1, *, ready: bool = True) -> Backend:
-    """Give backend number `position` of a pool called "pool"."""
+    """Give backend number `position` of a pool called "pool"; not ready means unhealthy."""
     return Backend(
         pool="pool",
         name=f"b{position}",
@@ -24,6 +51,7 @@ def make_backend(position: int, weight: int = 1, *, ready: bool = True) -> Backe
         health=Health(HealthStatus.HEALTHY if ready else HealthStatus.UNHEALTHY, 1.0, "200 in 1 ms"),
         ready=ready,
         reason="" if ready else "unhealthy",
+        has_passed=True,
     )
 
 

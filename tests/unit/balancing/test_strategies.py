@@ -189,12 +189,44 @@ class TestLeastTime:
         assert members[0] is balancer.route_request(None, 1.0).member  # type: ignore[union-attr]
 
     def test_unmeasured_backend_is_tried(self) -> None:
-        """Without a measurement a backend costs nothing, so it gets one."""
+        """Without a measurement a backend is taken to be fast, so it gets one."""
         members = make_members(1, 1)
         balancer = self.balancer(members)
         balancer.observe(members[0], 0.001, 1.0)
+        balancer.tick(1.0)
 
         assert members[1] is balancer.route_request(None, 1.0).member  # type: ignore[union-attr]
+
+    def test_unmeasured_backend_is_not_buried(self) -> None:
+        """Until its first answer it gets no more than its share of what is in flight."""
+        members = make_members(1, 1, 1)
+        balancer = self.balancer(members)
+        for member in members[:2]:
+            balancer.observe(member, 0.050, 1.0)
+        balancer.tick(1.0)
+
+        for _ in range(40):
+            balancer.route_request(None, 1.0)
+
+        assert [10, 10, 20] == [member.in_flight for member in members]
+
+    def test_hanging_backend_looks_slow_before_it_answers(self) -> None:
+        """What waits for longer than the average counts, and no longer when the wait is over."""
+        members = make_members(1, 1)
+        balancer = self.balancer(members)
+        for member in members:
+            balancer.observe(member, 0.050, 1.0)
+        members[0].waiting = 2.0
+        balancer.tick(1.1)
+        hanging = [balancer.route_request(None, 1.1) for _ in range(20)]
+        for lease in hanging:
+            assert lease is not None
+            assert lease.member is members[1]
+            lease.end()
+        members[0].waiting = 0.0
+        balancer.tick(1.2)
+
+        assert {*members} == {balancer.route_request(None, 1.2).member for _ in range(2)}  # type: ignore[union-attr]
 
     def test_avoided_backend_is_forgiven_with_time(self) -> None:
         """A latency that nobody refreshes is halved again and again, so the backend is tried at last."""

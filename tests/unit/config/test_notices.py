@@ -28,8 +28,6 @@ def _pool(keys: str) -> str:
         (POOLS + "routes: [{limits: {headers: 5}}]", "routes[0].limits.headers"),
         (POOLS + "routes: [{timeouts: {client_idle: 5s}}]", "routes[0].timeouts.client_idle"),
         (_pool("hedge: {after: p95}"), "pools.pcs.hedge"),
-        (_pool("panic_threshold: 0.5"), "pools.pcs.panic_threshold"),
-        (_pool("slow_start: 10s"), "pools.pcs.slow_start"),
         (_pool("concurrency: {mode: fixed}"), "pools.pcs.concurrency"),
         (_pool("resources: {url: /r}"), "pools.pcs.resources"),
         (_pool("retry: {on: [502]}"), "pools.pcs.retry.on"),
@@ -55,7 +53,7 @@ def test_a_key_without_effect_is_noticed(tmp_path: Path, text: str, path: str) -
     [
         POOLS,
         POOLS + "cache: {}\nalerts:\nscaling: {}\n",
-        _pool("slow_start: 0s, panic_threshold: 0, hedge: null, strategy: two_choices"),
+        _pool("slow_start: 10s, panic_threshold: 0.5, hedge: null, strategy: consistent_hash, hash_on: path"),
         POOLS
         + "routes: [{side_effects: true, limits: {body_bytes: 1KiB}, timeouts: {connect: 2s}, cache: null}]",
     ],
@@ -76,13 +74,6 @@ def test_a_listener_with_tls_is_noticed_and_not_opened_as_plain(tmp_path: Path) 
 
     assert ["127.0.0.1:8080"] == [listener.address for listener in read.config.open_listeners()]
     assert ["listen[1].tls (line 5)"] == [notice.partition(" has no effect: ")[0] for notice in read.notices]
-
-
-def test_a_strategy_to_come_is_noticed(tmp_path: Path) -> None:
-    """By its name, and with the key that belongs to it."""
-    notices = loaded(tmp_path, _pool("strategy: consistent_hash, hash_on: path")).notices
-
-    assert {"pools.pcs.strategy", "pools.pcs.hash_on"} == {notice.split()[0] for notice in notices}
 
 
 def test_notices_come_in_the_order_of_the_file() -> None:

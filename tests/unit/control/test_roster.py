@@ -359,3 +359,147 @@ def test_repr_counts_the_ready() -> None:
     roster.observe(ONE, PASSED)
 
     assert repr(roster) == "<Roster: 1 of 2 backends ready, holding 0>"
+
+
+def ready_since(roster: Roster) -> list[float]:
+    """When the pool's backends became ready, as published."""
+    roster.note_readiness(roster)
+    return [backend.ready_since for backend in roster.snapshot("pcs").backends]
+
+
+class TestSlowStart:
+    def test_who_is_there_from_the_beginning_needs_none(self) -> None:
+        """Its first check passes, whenever that is: all are as new."""
+        clock = FakeClock()
+        roster = roster_of(clock, ONE, TWO)
+        roster.observe(ONE, PASSED)
+        assert ready_since(roster) == [0.0, 0.0]
+
+        clock.advance(3.0)
+        roster.observe(TWO, PASSED)
+        assert ready_since(roster) == [0.0, 0.0]
+
+    def test_who_fails_its_first_check_begins_later(self) -> None:
+        """When it passes at last, the others are warm."""
+        clock = FakeClock()
+        roster = roster_of(clock, ONE, TWO, rise=1)
+        roster.observe(ONE, PASSED)
+        roster.observe(TWO, FAILED)
+        clock.advance(3.0)
+        roster.observe(TWO, PASSED)
+
+        assert ready_since(roster) == [0.0, clock.monotonic()]
+
+    def test_begins_whenever_a_backend_becomes_ready(self) -> None:
+        """Healthy again, no longer ejected, enabled by an operator."""
+        clock = FakeClock()
+        roster = roster_of(clock, ONE, TWO, THREE, fall=1, rise=1)
+        for key in (ONE, TWO, THREE):
+            roster.observe(key, PASSED)
+        assert ready_since(roster) == [0.0, 0.0, 0.0]
+        roster.observe(ONE, FAILED)
+        known(roster, TWO).ejection = Ejection(clock.monotonic() + 1.0, "5 failures")
+        known(roster, THREE).administrative_state = AdministrativeState.DISABLED
+        assert ready_since(roster) == [0.0, 0.0, 0.0]
+
+        clock.advance(1.0)
+        roster.observe(ONE, PASSED)
+        first = clock.monotonic()
+        roster.note_readiness(roster)
+        clock.advance(1.0)
+        roster.expire()
+        second = clock.monotonic()
+        roster.note_readiness(roster)
+        clock.advance(1.0)
+        known(roster, THREE).administrative_state = AdministrativeState.ACTIVE
+
+        assert ready_since(roster) == [first, second, clock.monotonic()]
+
+    def test_who_was_disabled_from_the_beginning_begins_when_it_is_enabled(self) -> None:
+        """The others have served meanwhile."""
+        clock = FakeClock()
+        roster = roster_of(clock, ONE, TWO)
+        known(roster, TWO).administrative_state = AdministrativeState.DISABLED
+        for key in (ONE, TWO):
+            roster.observe(key, PASSED)
+        assert ready_since(roster) == [0.0, 0.0]
+        clock.advance(5.0)
+        known(roster, TWO).administrative_state = AdministrativeState.ACTIVE
+
+        assert ready_since(roster) == [0.0, clock.monotonic()]
+
+    def test_newcomers_of_a_reload_begin_slowly(self) -> None:
+        """Others of the pool serve; in a pool that is new as a whole nobody does."""
+        clock = FakeClock()
+        roster = roster_of(clock, ONE)
+        roster.observe(ONE, PASSED)
+        roster.note_readiness(roster)
+        clock.advance(60.0)
+        other = BackendKey("other", "http://127.0.0.1:9001")
+        roster.apply(pools(ONE, TWO, other), 2)
+        for key in (TWO, other):
+            known(roster, key).addresses = ("127.0.0.1",)
+            roster.observe(key, PASSED)
+
+        assert ready_since(roster) == [0.0, clock.monotonic()]
+        assert 0.0 == known(roster, other).backend().ready_since
+
+    @pytest.mark.parametrize("continues", [True, False])
+    def test_survives_a_restart(self, continues: bool) -> None:
+        """The ramp goes on where it was; who was ready before does not begin anew."""
+        clock = FakeClock()
+        before = roster_of(clock, ONE, TWO, fall=1, rise=1)
+        for result in (PASSED, FAILED, PASSED):
+            before.observe(ONE, PASSED)
+            before.observe(TWO, result)
+            before.note_readiness(before)
+            clock.advance(2.0)
+        began = clock.monotonic() - 2.0
+        assert ready_since(before) == [0.0, began]
+        state = before.state(7)
+
+        clock.advance(1.0)
+        after = Roster(clock)
+        after.restore(state, continues=continues)
+        after.apply(pools(ONE, TWO, THREE, fall=1, rise=1), 8)
+        known(after, THREE).addresses = ("127.0.0.1",)
+        found = ready_since(after)
+        assert found[0] == 0.0
+        assert abs(found[1] - began) < 1e-6
+        for key in (ONE, TWO, THREE):
+            after.observe(key, PASSED)
+
+        assert ready(after) == [True, True, True]
+        assert ready_since(after)[:2] == found[:2]
+        # a newcomer while workers go on serving is new among them; after a restart all begin together
+        assert ready_since(after)[2] == (clock.monotonic() if continues else 0.0)
+
+
+class TestPassedChecks:
+    def test_a_passed_check_is_remembered(self) -> None:
+        """Also when later ones fail, and by the process that comes after."""
+        clock = FakeClock()
+        roster = roster_of(clock, ONE, TWO, fall=1)
+        for result in (PASSED, FAILED):
+            roster.observe(ONE, result)
+        roster.observe(TWO, FAILED)
+        assert [True, False] == [backend.has_passed for backend in roster.snapshot("pcs").backends]
+
+        after = Roster(clock)
+        after.restore(roster.state(7), continues=True)
+        after.apply(pools(ONE, TWO), 8)
+
+        assert [True, False] == [backend.has_passed for backend in after.snapshot("pcs").backends]
+
+    def test_forgiven_is_what_checks_and_traffic_say_only(self) -> None:
+        """Not an operator's order, nor a missing address, nor that no check ever passed."""
+        roster = roster_of(FakeClock(), ONE, TWO, THREE, fall=1)
+        for key in (ONE, TWO):
+            roster.observe(key, PASSED)
+        roster.observe(ONE, FAILED)
+        roster.observe(THREE, FAILED)
+        assert [True, True, False] == [one.is_forgivable for one in roster.snapshot("pcs").backends]
+
+        known(roster, ONE).administrative_state = AdministrativeState.DRAINING
+        known(roster, TWO).addresses = ()
+        assert [False, False, False] == [one.is_forgivable for one in roster.snapshot("pcs").backends]

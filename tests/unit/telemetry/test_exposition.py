@@ -19,7 +19,7 @@ from pcs_gateway.telemetry.exposition import (
     render_metrics,
     status_class,
 )
-from pcs_gateway.telemetry.figures import BackendFigures, GatewayFigures
+from pcs_gateway.telemetry.figures import BackendFigures, GatewayFigures, LevelFigures
 from pcs_gateway.telemetry.recorder import Recorder
 from pcs_gateway.telemetry.store import MeasurementStore
 from tests.fakes.exchanges import make_record, make_refusal
@@ -31,6 +31,10 @@ FIGURES = GatewayFigures(
     backends=(
         BackendFigures("pcs", "one", ready=True, weight=1, in_flight=3, connections=5),
         BackendFigures("pcs", "two", ready=False, weight=2, in_flight=0, connections=0),
+    ),
+    levels=(
+        LevelFigures("pcs", 0, load=0.7, is_panicking=True),
+        LevelFigures("pcs", 1, load=0.3, is_panicking=False),
     ),
     waiters={"pcs": 4},
     client_connections={"0": 33, "1": 31},

@@ -1,0 +1,40 @@
+"""
+One field, or one cookie, out of a field section: for who asks for a single value of a request.
+
+A section is what follows a start line, each line with its CR LF, already judged to be well-formed. Looking
+costs a copy in lower case and a search, which is less than taking the whole section apart.
+"""
+
+from __future__ import annotations
+
+
+def field_value(section: bytes, name: bytes) -> bytes:
+    """Give the value of the first field called `name` (lower case), trimmed; empty when there is none."""
+    start = _after(section.lower(), name, 0)
+    return _value(section, start) if start else b""
+
+
+def cookie_value(section: bytes, name: bytes) -> bytes:
+    """Give the value of the first cookie called `name`, as it was sent (RFC 6265 section 4.2); else empty."""
+    lowered = section.lower()
+    start = _after(lowered, b"cookie", 0)
+    while start:
+        for pair in _value(section, start).split(b";"):
+            found, equals, value = pair.strip(b" \t").partition(b"=")
+            if equals and found == name:
+                return value
+        start = _after(lowered, b"cookie", start)
+    return b""
+
+
+def _after(lowered: bytes, name: bytes, start: int) -> int:
+    """Give where the value of the next such field begins; 0 when there is none."""
+    if not start and lowered.startswith(name + b":"):
+        return len(name) + 1
+    at = lowered.find(b"\n%b:" % name, start)
+    return at + len(name) + 2 if at >= 0 else 0
+
+
+def _value(section: bytes, start: int) -> bytes:
+    end = section.find(b"\r", start)
+    return section[start : end if end >= 0 else None].strip(b" \t")
