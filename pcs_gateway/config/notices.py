@@ -27,6 +27,7 @@ WITHOUT_EFFECT: Mapping[str, str] = {
     "routes.*.limits.header_bytes": BEFORE_THE_ROUTE,
     "routes.*.limits.headers": BEFORE_THE_ROUTE,
     "routes.*.limits.connections": BEFORE_THE_ROUTE,
+    "routes.*.limits.connections_per_client": BEFORE_THE_ROUTE,
     "routes.*.limits.pipelined_requests": BEFORE_THE_ROUTE,
     "routes.*.timeouts.request_head": BEFORE_THE_ROUTE,
     "routes.*.timeouts.client_idle": BEFORE_THE_ROUTE,

@@ -113,6 +113,12 @@ class Refusal(Enum):
         False,
     )
 
+    TOO_MANY_CONNECTIONS = (
+        429,
+        "connection_limit_reached",
+        "This client holds more connections than limits.connections_per_client.",
+        True,
+    )
     RATE_LIMITED = (
         429,
         "http_request_denied",
@@ -168,6 +174,12 @@ class Refusal(Enum):
         0,
         "http_response_incomplete",
         "The backend's response ended before its end.",
+        True,
+    )
+    CLIENT_TOO_SLOW = (
+        0,
+        "connection_write_timeout",
+        "The client took the response more slowly than limits.minimum_body_rate.",
         True,
     )
     STREAM_IDLE = (0, "http_response_timeout", "No byte flowed for timeouts.stream_idle.", True)

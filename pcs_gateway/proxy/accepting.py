@@ -1,9 +1,10 @@
 """
 Accepting clients' connections on the sockets that all workers share.
 
-Accepting is ours and not the loop's because it has to stop: at `limits.connections` clients wait in the
-kernel's queue, and a worker that holds more than its share of all connections lets the others go first for
-2 ms. Linux wakes the worker that waited last, so without that one worker would take nearly everything.
+Accepting is ours and not the loop's because it has to stop: at `limits.connections`, when no idle connection
+can make room, clients wait in the kernel's queue; and a worker that holds more than its share of all
+connections lets the others go first for 2 ms. Linux wakes the worker that waited last, so without that one
+worker would take nearly everything.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from pcs_gateway.http.refusals import Refusal
 from pcs_gateway.proxy.downstream import DownstreamConnection
 
 if TYPE_CHECKING:
@@ -86,8 +88,10 @@ class Acceptor:
             self._plane.delays.start(seconds, self._listen)
 
     def _accept_some(self, listener: socket.socket) -> None:
-        if self._held() >= self._plane.limits.connections:
-            self._pause(FULL_PAUSE_SECONDS)
+        plane = self._plane
+        if self._held() >= plane.limits.connections:
+            made = plane.connections.make_room(plane.monotonic())
+            self._pause(PAUSE_SECONDS if made else FULL_PAUSE_SECONDS)
             return
         if holds_more_than_its_share(self._held(), self._counts()):
             self._pause(PAUSE_SECONDS)
@@ -107,7 +111,7 @@ class Acceptor:
 
     def _accept_one(self, listener: socket.socket) -> bool:
         try:
-            accepted, _ = listener.accept()
+            accepted, address = listener.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return False
         except OSError as error:
@@ -115,6 +119,13 @@ class Acceptor:
                 self._warn(error)
                 self._pause(FULL_PAUSE_SECONDS)
             return False
+        client = address[0] if isinstance(address, tuple) else ""
+        if self._plane.connections.turns_away(client):
+            accepted.close()
+            self._plane.record_refusal(
+                client, Refusal.TOO_MANY_CONNECTIONS, 0, b"", b"", self._plane.monotonic()
+            )
+            return True
         accepted.setblocking(False)
         task = self._loop.create_task(self._connect(accepted))
         self.under_way.add(task)

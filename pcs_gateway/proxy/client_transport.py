@@ -10,6 +10,12 @@ import sys
 from fcntl import ioctl
 from termios import FIONREAD, TIOCOUTQ
 
+RATE_WINDOW = 10.0
+"""Seconds over which limits.minimum_body_rate is judged, at least."""
+
+KERNEL_STEP = 64 * 1024
+"""A client's kernel makes room for more in steps of up to this, however steadily its program reads."""
+
 NO_BYTES = bytes(4)
 """How the kernel says that nothing waits in a buffer: a C integer."""
 
@@ -31,7 +37,15 @@ class ClientTransport(asyncio.Protocol):
         is_reading_paused: Nothing is read, so the client has to wait.
     """
 
-    __slots__ = ("_buffer_limit", "_taken", "_unsent", "is_reading_paused", "transport")
+    __slots__ = (
+        "_buffer_limit",
+        "_judged",
+        "_judged_unsent",
+        "_taken",
+        "_unsent",
+        "is_reading_paused",
+        "transport",
+    )
 
     transport: asyncio.Transport
 
@@ -39,7 +53,8 @@ class ClientTransport(asyncio.Protocol):
         self.is_reading_paused = False
         self._buffer_limit = 0
         self._unsent = 0
-        self._taken = 0.0
+        self._taken = self._judged = 0.0
+        self._judged_unsent = 0
 
     def read_ahead(self, size: int) -> None:
         """Hold at most about `size` bytes of a response for this client before its backend has to wait."""
@@ -73,6 +88,31 @@ class ClientTransport(asyncio.Protocol):
             return False
         self._taken = now
         return True
+
+    def takes_too_slowly(self, now: float, minimum_rate: float) -> bool:
+        """
+        Tell, once for each window, whether the client took less than `minimum_rate` bytes a second in it.
+
+        To be asked after `takes`, while everything written waits for the client. A window is as long as the
+        kernel's largest step takes at that rate, else a client just fast enough would seem to stand still.
+        """
+        elapsed = now - self._judged
+        if not self._judged or self._unsent > self._judged_unsent:
+            # the first time, or more was written meanwhile
+            self._judge_from(now)
+        elif minimum_rate and elapsed >= max(RATE_WINDOW, KERNEL_STEP / minimum_rate):
+            taken = self._judged_unsent - self._unsent
+            self._judge_from(now)
+            return taken < minimum_rate * elapsed
+        return False
+
+    def _judge_from(self, now: float) -> None:
+        self._judged = now
+        self._judged_unsent = self._unsent
+
+    def caught_up(self) -> None:
+        """Judge the client's speed anew: it has emptied the buffer."""
+        self._judged = 0.0
 
     def has_unread(self) -> bool:
         """Tell whether bytes of the client wait in the kernel; that takes a system call."""

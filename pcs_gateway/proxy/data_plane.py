@@ -20,6 +20,7 @@ from pcs_gateway.http.refusals import Refusal
 from pcs_gateway.http.request_fields import RequestFieldsReader
 from pcs_gateway.processes.rate_table import RateTable
 from pcs_gateway.proxy.admission import admissions
+from pcs_gateway.proxy.client_connections import ClientConnections
 from pcs_gateway.proxy.config import ForwardingConfig, LimitsConfig, RouteConfig, TimeoutsConfig
 from pcs_gateway.proxy.delays import Delays
 from pcs_gateway.proxy.endings import break_off, look_after
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from pcs_gateway.processes.scoreboard import Row, Scoreboard
     from pcs_gateway.processes.tickets import Tickets
     from pcs_gateway.proxy.admission_config import RateLimitConfig
-    from pcs_gateway.proxy.downstream import DownstreamConnection
     from pcs_gateway.proxy.exchange import Exchange
     from pcs_gateway.telemetry.access_log import AccessLog
     from pcs_gateway.telemetry.recorder import Recorder
@@ -100,7 +100,7 @@ class DataPlane:
         self.evidence = Evidence(report)
         self.delays = Delays(loop, clock.monotonic)
         self.identities = Identities(random_bytes)
-        self.connections: set[DownstreamConnection] = set()
+        self.connections = ClientConnections(self, scoreboard, row)
         self.abandoned: set[Exchange] = set()
         self.pools: dict[str, UpstreamPool] = {}
         self._members: dict[tuple[int, int], UpstreamMember] = {}
@@ -148,6 +148,7 @@ class DataPlane:
         for connection in self.connections:
             connection.client = self.forwarding.client(connection.client.address, connection.client.scheme)
             connection.forget_written()
+        self.connections.cap(limits.connections_per_client or 0)
 
     def log_to(self, access_log: AccessLog | None) -> None:
         """Write an access log beside the counters, or none."""
@@ -289,33 +290,19 @@ class DataPlane:
             if index != mine
         )
 
-    # connections
-
-    def opened(self, connection: DownstreamConnection) -> None:
-        """Count a client's connection."""
-        self.connections.add(connection)
-        self._row.client_connections = len(self.connections)
-        self.recorder.count_connection(opened=True)
-
-    def closed(self, connection: DownstreamConnection) -> None:
-        """Stop counting a client's connection."""
-        self.connections.discard(connection)
-        self._row.client_connections = len(self.connections)
-        self.recorder.count_connection(opened=False)
-
     def record_refusal(
-        self, connection: DownstreamConnection, refusal: Refusal, line: bytes, request_id: bytes, now: float
+        self, client: str, refusal: Refusal, status: int, line: bytes, request_id: bytes, now: float
     ) -> None:
-        """Record bytes that were refused before they became an exchange."""
+        """Record a connection, or bytes, refused before there was an exchange; status 0: unanswered."""
         record = ExchangeRecord()
         method, _, rest = line.partition(b" ")
         record.method = method[:32]
         record.target = rest.partition(b" ")[0]
-        record.status = refusal.status
+        record.status = status
         record.reason = refusal.reason
         record.started = self.wall_offset + now
         record.duration = record.gateway_time = self.monotonic() - now
-        record.client = connection.client.address
+        record.client = client
         record.request_id = request_id
         self.recorder.record(record)
         if self.access_log is not None:

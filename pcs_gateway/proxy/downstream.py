@@ -111,7 +111,7 @@ class DownstreamConnection(ClientTransport):
         self.read_ahead(plane.limits.response_buffer)
         self.idle_since = now = plane.monotonic()
         self.deadline = now + plane.timeouts.client_idle
-        plane.opened(self)
+        plane.connections.opened(self)
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -158,7 +158,7 @@ class DownstreamConnection(ClientTransport):
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_closing = True
         self._pending = b""
-        self.plane.closed(self)
+        self.plane.connections.closed(self)
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             client_left(exchange)
@@ -219,7 +219,7 @@ class DownstreamConnection(ClientTransport):
             if not line_end:
                 # one empty line before the request line; `_take_up` knows how to ignore it
                 return data[2:]
-            self._refuse(error.refusal, data[:line_end], now)
+            self.refuse(error.refusal, data[:line_end], now)
             return b""
         exchange = self.exchange = Exchange(self, plane, method, target, fields, now, is_1_1)
         self._following = rest = data[end + 4 :]
@@ -264,24 +264,24 @@ class DownstreamConnection(ClientTransport):
         plane = self.plane
         now = plane.monotonic()
         if len(data) > plane.limits.header_bytes + 3:  # all but one octet of its end may have come
-            self._refuse(self._too_large(data.find(b"\r\n")), data[:64], now)
+            self.refuse(self._too_large(data.find(b"\r\n")), data[:64], now)
             return
         refusal = judge_incomplete_head(data)
         if refusal is not None:
-            self._refuse(refusal, data[:64], now)
+            self.refuse(refusal, data[:64], now)
             return
         if self.idle_since != NEVER:
             self.deadline = now + plane.timeouts.request_head
         self._pending = data
         self.idle_since = NEVER
 
-    def _refuse(self, refusal: Refusal, line: bytes, now: float) -> None:
-        """Answer bytes that never became an exchange, and close."""
+    def refuse(self, refusal: Refusal, line: bytes, now: float) -> None:
+        """Answer a connection, or bytes that never became an exchange, and close."""
         plane = self.plane
         request_id = plane.identities.draw()[:32]
         answer = problem(refusal, request_id)
         self.transport.write(refused_head(plane, answer, request_id, is_head=line.startswith(b"HEAD ")))
-        plane.record_refusal(self, refusal, line, request_id, now)
+        plane.record_refusal(self.client.address, refusal, refusal.status, line, request_id, now)
         self.close()
 
     def _hold(self, data: bytes) -> None:
@@ -365,15 +365,15 @@ class DownstreamConnection(ClientTransport):
         """The deadline has passed without an exchange: a slow head, idleness, or the end of lingering."""
         takes = self.takes(now)
         if self._unsent and now - self._taken < self.plane.timeouts.stream_idle:
-            # the client still takes its last answer
-            return
-        if self._is_closing:
+            if self.takes_too_slowly(now, self.plane.limits.minimum_body_rate):
+                self.abort()
+        elif self._is_closing:
             if takes:
                 self.deadline = now + LINGER_SECONDS
             else:
                 self.transport.abort()
         elif self.idle_since == NEVER:
-            self._refuse(Refusal.REQUEST_TIMEOUT, self._pending[:64], now)
+            self.refuse(Refusal.REQUEST_TIMEOUT, self._pending[:64], now)
         else:
             self.close()
 

@@ -146,8 +146,11 @@ def look_after(exchange: Exchange, now: float) -> None:
             exchange.deadline = now + timeouts.tunnel_idle
         elif exchange.phase == STREAMING or not exchange.is_request_sent:
             exchange.deadline = now + timeouts.stream_idle
-    elif exchange.is_paused and exchange.connection is not None and exchange.connection.takes(now):
-        exchange.is_active = True
+    elif exchange.is_paused and exchange.connection is not None:
+        exchange.is_active = exchange.connection.takes(now)
+        if exchange.connection.takes_too_slowly(now, exchange.matched.limits.minimum_body_rate):
+            break_off(exchange, Refusal.CLIENT_TOO_SLOW)
+            return
     if exchange.deadline < now:
         expired(exchange, now)
         return
@@ -176,5 +179,7 @@ def client_caught_up(exchange: Exchange) -> None:
     if exchange.is_paused:
         exchange.is_paused = False
         exchange.is_active = True
+        if exchange.connection is not None:
+            exchange.connection.caught_up()
         if exchange.upstream is not None:
             exchange.upstream.transport.resume_reading()

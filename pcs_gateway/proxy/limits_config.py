@@ -34,7 +34,13 @@ class LimitsConfig(Section):
     """Request body; beyond it the answer is 413."""
 
     connections: Annotated[Integer, Field(ge=1, le=1_000_000)] = 20_000
-    """Client connections of one worker; beyond it new ones wait in the kernel's queue."""
+    """Client connections of one worker; beyond it idle ones are closed, the longest idle first, and while
+    there are none new ones wait in the kernel's queue."""
+
+    connections_per_client: Annotated[Integer, Field(ge=1, le=1_000_000)] | None = None
+    """Connections that one client address (of IPv6 the first 64 bits) may hold, over all workers; beyond it
+    the answer is 429, and twice as many are closed unanswered. Peers in forwarding.trusted_proxies are not
+    counted. Absent: any number."""
 
     pipelined_requests: Annotated[Integer, Field(ge=1, le=1000)] = 16
     """Requests of one connection that wait for their turn; what comes beyond is discarded and the last
@@ -47,7 +53,8 @@ class LimitsConfig(Section):
     """A request body up to this size is complete before a backend is engaged."""
 
     minimum_body_rate: ByteRate = 1024.0
-    """Request bodies slower than this over 10 s are closed; 0: any speed."""
+    """Bodies slower than this are closed, either way; 0: any speed. Requests are judged over 10 s, responses
+    over the time that 64 KiB take at this rate, at least 10 s."""
 
     def overridden_by(self, route: RouteLimitsConfig | None) -> Self:
         """Return these limits with the ones that a route sets itself."""
@@ -69,6 +76,9 @@ class RouteLimitsConfig(Section):
     connections: Annotated[Integer, Field(ge=1, le=1_000_000)] | None = None
     """Has no effect on a route: connections are accepted before the route is known."""
 
+    connections_per_client: Annotated[Integer, Field(ge=1, le=1_000_000)] | None = None
+    """Has no effect on a route: connections are accepted before the route is known."""
+
     pipelined_requests: Annotated[Integer, Field(ge=1, le=1000)] | None = None
     """Has no effect on a route: a connection serves many routes."""
 
@@ -79,7 +89,8 @@ class RouteLimitsConfig(Section):
     """A request body up to this size is complete before a backend is engaged."""
 
     minimum_body_rate: ByteRate | None = None
-    """Request bodies slower than this over 10 s are closed; 0: any speed."""
+    """Bodies slower than this are closed, either way; 0: any speed. Requests are judged over 10 s, responses
+    over the time that 64 KiB take at this rate, at least 10 s."""
 
 
 class TimeoutsConfig(Section):

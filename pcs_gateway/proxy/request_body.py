@@ -5,9 +5,7 @@ from __future__ import annotations
 from pcs_gateway.http.framing import ChunkedDecoder, FramingError, encode_chunk, encode_last_chunk
 from pcs_gateway.http.refusals import Refusal, RequestRefused
 from pcs_gateway.http.request_fields import RequestFields
-
-RATE_WINDOW = 10.0
-"""Seconds over which limits.minimum_body_rate is judged."""
+from pcs_gateway.proxy.client_transport import RATE_WINDOW
 
 
 class RequestBody:

@@ -1,0 +1,105 @@
+"""
+All connections of clients that one worker holds, and how no client takes the room of others.
+
+Two rules. `limits.connections_per_client` caps what one address may hold, over all workers: whoever opens
+more is told so, and whoever opens twice as many is not even told. And at `limits.connections` the connections
+that were idle for longest make room for new ones, so idle clients keep nobody out; only where there are none
+do new clients wait in the kernel's queue.
+"""
+
+from __future__ import annotations
+
+from heapq import nsmallest
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from pcs_gateway.http.refusals import Refusal
+from pcs_gateway.processes.client_cells import Cells
+from pcs_gateway.processes.client_counts import ConnectionCounts
+from pcs_gateway.proxy.admission import address_key
+
+if TYPE_CHECKING:
+    from pcs_gateway.processes.scoreboard import Row, Scoreboard
+    from pcs_gateway.proxy.data_plane import DataPlane
+    from pcs_gateway.proxy.downstream import DownstreamConnection
+
+IDLE_SECONDS = 1.0
+"""A connection idle for less does not make room: its client has hardly had the time to go on."""
+
+ROOM_AT_ONCE = 64
+"""Connections closed in one go, so that a flood of new ones does not look for the idlest each time."""
+
+UNANSWERED_FACTOR = 2
+"""At so many times the cap a connection is closed without an answer."""
+
+
+class ClientConnections(set["DownstreamConnection"]):
+    """
+    The connections of one worker's clients.
+
+    Attributes:
+        most: Connections that one client may hold; 0 for any number.
+    """
+
+    def __init__(self, plane: DataPlane, scoreboard: Scoreboard, row: Row) -> None:
+        super().__init__()
+        self._plane = plane
+        self._row = row
+        self._counts = ConnectionCounts(scoreboard, row.index)
+        self._counted: dict[DownstreamConnection, Cells] = {}
+        self.most = 0
+
+    def __repr__(self) -> str:
+        return f"<ClientConnections: {len(self)}, at most {self.most or 'any number'} of a client>"
+
+    def cap(self, most: int) -> None:
+        """Let each client hold so many connections from now on; those that are open are only counted."""
+        self.most = most
+        for connection in list(self._counted):
+            self._stop_counting(connection)
+        for connection in self if most else ():
+            self._count(connection)
+
+    def opened(self, connection: DownstreamConnection) -> None:
+        """Count a client's connection; refuse it when its client has enough."""
+        self.add(connection)
+        self._row.client_connections = len(self)
+        self._plane.recorder.count_connection(opened=True)
+        if self.most and self._count(connection) > self.most:
+            connection.refuse(Refusal.TOO_MANY_CONNECTIONS, b"", self._plane.monotonic())
+
+    def closed(self, connection: DownstreamConnection) -> None:
+        """Stop counting a client's connection."""
+        self.discard(connection)
+        self._row.client_connections = len(self)
+        self._plane.recorder.count_connection(opened=False)
+        if connection in self._counted:
+            self._stop_counting(connection)
+
+    def _count(self, connection: DownstreamConnection) -> int:
+        """Count a connection for its client; return how many that holds. Trusted proxies are many clients."""
+        if connection.client.is_trusted:
+            return 0
+        cells = self._counted[connection] = self._counts.cells(address_key(connection.client.address))
+        self._counts.add(cells, 1)
+        return self._counts.held(cells)
+
+    def _stop_counting(self, connection: DownstreamConnection) -> None:
+        self._counts.add(self._counted.pop(connection), -1)
+
+    def turns_away(self, address: str) -> bool:
+        """Tell whether a client holds so many connections that the next one is closed without a word."""
+        if not self.most or self._plane.forwarding.is_trusted(address):
+            return False
+        held = self._counts.held(self._counts.cells(address_key(address)))
+        return held >= UNANSWERED_FACTOR * self.most
+
+    def make_room(self, now: float) -> int:
+        """Close connections that were idle for longest; return how many."""
+        idle = [one for one in self if one.is_idle and now - one.idle_since > IDLE_SECONDS]
+        chosen = [
+            one for one in nsmallest(ROOM_AT_ONCE, idle, key=attrgetter("idle_since")) if not one.has_more()
+        ]
+        for connection in chosen:
+            connection.end()
+        return len(chosen)
