@@ -10,6 +10,7 @@ average of (max - min) in flight per weight over all ports since it was last ask
 
 import asyncio
 import random
+import selectors
 import signal
 import sys
 from collections.abc import Callable
@@ -113,13 +114,23 @@ def main() -> None:
     pairs = [part.partition(":") for part in sys.argv[1].split(",")]
     mean = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
     chance = random.Random(11)
-    uvloop.run(
-        serve(
-            [int(port) for port, _, _ in pairs],
-            [float(weight or 1) for _, _, weight in pairs],
-            (lambda: chance.expovariate(1 / mean)) if mean else None,
+    with asyncio.Runner(loop_factory=_precise_loop if mean else uvloop.new_event_loop) as runner:
+        runner.run(
+            serve(
+                [int(port) for port, _, _ in pairs],
+                [float(weight or 1) for _, _, weight in pairs],
+                (lambda: chance.expovariate(1 / mean)) if mean else None,
+            )
         )
-    )
+
+
+def _precise_loop() -> asyncio.AbstractEventLoop:
+    """
+    Give a loop whose delays end in microseconds, by select().
+
+    epoll and uvloop count whole milliseconds, so that delays end in bursts, which no real service does.
+    """
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
 
 
 if __name__ == "__main__":

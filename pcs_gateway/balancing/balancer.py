@@ -5,8 +5,8 @@ not know: readiness, limits, what this worker has seen fail, and what was alread
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 from pcs_gateway.backends.backend import HealthStatus
 from pcs_gateway.backends.member import FAILURE_SECONDS, Instances, Lease, Member
@@ -15,12 +15,44 @@ from pcs_gateway.balancing.slow_start import Pacing, set_ramps
 from pcs_gateway.balancing.strategy import LoadBalancingStrategy, PCSRequest
 from pcs_gateway.errors import NoHealthyInstances
 
+EXACT_CELLS = 16
+"""
+Cells of other workers' rows that are read for each pick: about 1.5 µs. Two workers are handed requests in the
+same instant more often than chance would have it, since one burst of answers wakes them both.
+"""
+
 SECONDS_PER_CELL = 10e-6
 """
-How long one cell of another worker's row is good for: reading it costs about 0.1 µs, so this bounds the cost
-of reading at one per cent. A pool of three backends with two workers is nearly always exact, one of a hundred
-is at most `OLDEST` behind.
+How long a cell is good for where there are more: reading it costs about 0.1 µs, so this bounds the cost of
+reading at one per cent. The counts of a hundred backends are at most `OLDEST` behind.
 """
+
+
+OLDEST = 0.001
+"""Seconds after which the other workers' counts are read again in any case."""
+
+
+class OtherWorkers(Protocol):
+    """What the other workers of the gateway have in flight."""
+
+    def refresh(self, members: Sequence[Member], /) -> int:
+        """Bring what members know of it up to date; give how many cells were read."""
+
+    def has_more_than_known(self, member: Member, /) -> bool:
+        """Do so for one member; tell whether the others have more in flight there than was known."""
+
+
+class _NoOtherWorkers:
+    """A worker that is alone."""
+
+    def refresh(self, _: Sequence[Member]) -> int:
+        return 0
+
+    def has_more_than_known(self, _: Member) -> bool:
+        return False
+
+
+ALONE = _NoOtherWorkers()
 
 
 class Rules(NamedTuple):
@@ -59,9 +91,10 @@ class LoadBalancer:
 
     __slots__ = (
         "_changes_with_time",
+        "_is_exact",
         "_maximum",
         "_needs_care",
-        "_reads_others",
+        "_others",
         "_refresh_at",
         "_rules",
         "instances",
@@ -71,22 +104,20 @@ class LoadBalancer:
         "strategy",
     )
 
-    OLDEST = 0.001
-    """How old the other workers' counts may be."""
-
     def __init__(
         self,
         name: str,
         strategy: LoadBalancingStrategy,
         max_per_backend: int,
-        reads_others: Callable[[Sequence[Member]], int] | None = None,
+        others: OtherWorkers = ALONE,
     ) -> None:
         self.name = name
         self.strategy = strategy
         self.members: tuple[Member, ...] = ()
         self.instances = Instances(())
         self._maximum = max_per_backend
-        self._reads_others = reads_others
+        self._others = others
+        self._is_exact = False
         self._refresh_at = 0.0
         self._rules = NO_RULES
         self.levels: tuple[Standby, ...] = ()
@@ -177,15 +208,33 @@ class LoadBalancer:
         instances = self.instances
         if not instances.members:
             raise NoHealthyInstances(self.name, self.explain())
-        if self._reads_others is not None and now > self._refresh_at:
-            cells = self._reads_others(self.members)
-            self._refresh_at = now + min(self.OLDEST, cells * SECONDS_PER_CELL)
+        if now >= self._refresh_at:
+            self._read_others(now)
         if self._needs_care:
             return self._route_with_care(request, tried)
         first = self.strategy.select_instance(instances, request)
-        if first.in_flight + first.others < self._maximum and not (tried and first in tried):
-            return Lease(first)
-        return self._lease_any(self.levels[0], request, first, tried)
+        if first.in_flight + first.others >= self._maximum or (tried and first in tried):
+            return self._lease_any(self.levels[0], request, first, tried)
+        lease = Lease(first)
+        if self._is_exact and self._others.has_more_than_known(first):
+            return self._make_way(lease, instances, request, tried)
+        return lease
+
+    def _read_others(self, now: float) -> None:
+        cells = self._others.refresh(self.members)
+        self._is_exact = self.strategy.compares_loads and 0 < cells <= EXACT_CELLS
+        if not self._is_exact:
+            self._refresh_at = now + (min(OLDEST, cells * SECONDS_PER_CELL) if cells else OLDEST)
+
+    def _make_way(
+        self, lease: Lease, instances: Instances, request: PCSRequest | None, tried: Collection[Member]
+    ) -> Lease:
+        """Choose again where another worker leased the same backend between our look and our lease."""
+        another = self.strategy.select_instance(instances, request)
+        if another.active_connections >= self._maximum or another in tried:
+            return lease
+        lease.end()
+        return Lease(another)
 
     def _route_with_care(self, request: PCSRequest | None, tried: Collection[Member]) -> Lease | None:
         """Lease a backend while traffic spills over to other levels, or some are in slow start."""

@@ -14,6 +14,8 @@ class LeastConnectionsStrategy(LoadBalancingStrategy):
     connection is no load.
     """
 
+    compares_loads = True
+
     def __init__(self, context: StrategyContext) -> None:
         super().__init__(context)
         self._turn = context.random.randrange(1 << 16)

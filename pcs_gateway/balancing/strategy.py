@@ -63,6 +63,10 @@ class LoadBalancingStrategy(ABC):
     uses_latency: ClassVar[bool] = False
     """Whether it wants to know how long backends take: `Member.latency` and `Member.waiting`."""
 
+    compares_loads: ClassVar[bool] = False
+    """Whether `Instances.loads` decide. Then they are exact in a small pool, and the strategy is asked again
+    when another worker leases the backend it chose in the same instant."""
+
     def __init__(self, context: StrategyContext) -> None:
         self.context = context
 

@@ -14,6 +14,8 @@ from pcs_gateway.balancing.strategy import LoadBalancingStrategy, PCSRequest
 class TwoChoicesStrategy(LoadBalancingStrategy):
     """Two distinct backends at random, and of these the one with less in flight per weight."""
 
+    compares_loads = True
+
     def select_instance(self, instances: Instances, request: PCSRequest | None) -> Member:
         """Give the less loaded of two random backends; equal ones are chosen between by weight and chance."""
         members = instances.members

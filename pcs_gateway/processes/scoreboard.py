@@ -156,7 +156,7 @@ class Scoreboard:
     control_restarts = _Cell(3, "Control processes replaced since then. Written by the supervisor.")
     generation = _Cell(4, "The newest generation that serves. Written by the supervisor.")
     started = _Cell(5, "Unix time when the supervisor started, in whole seconds.")
-    _changes = _Cell(
+    changes = _Cell(
         CHANGES, "How often a row was occupied or freed; tells readers when to look for rows anew."
     )
 
@@ -242,14 +242,14 @@ class Scoreboard:
         row.generation = generation
         row.incarnation = incarnation
         row.role = role
-        self._changes += 1
+        self.changes += 1
         return row
 
     def free(self, index: int) -> None:
         """Zero the row of a process that was reaped. Only the supervisor may."""
         self._rows[index].zero()
         self._forget_connections(index)
-        self._changes += 1
+        self.changes += 1
 
     def rows_in_use(self) -> list[int]:
         """

@@ -34,9 +34,13 @@ _OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.
 
 
 def holds_more_than_its_share(own: int, all_workers: Sequence[int]) -> bool:
-    """Tell whether a worker with `own` connections should let the others accept first."""
-    count = len(all_workers)
-    return count > 1 and own > sum(all_workers) / count * 1.125 + 2
+    """
+    Tell whether a worker with `own` connections should let the others accept first.
+
+    It is measured by the worker that holds the fewest and not by the mean: of four workers one may stay
+    empty while the others are all near the mean.
+    """
+    return bool(all_workers) and own > min(all_workers) * 1.125 + 2
 
 
 class Acceptor:
@@ -89,14 +93,15 @@ class Acceptor:
 
     def _accept_some(self, listener: socket.socket) -> None:
         plane = self._plane
-        if self._held() >= plane.limits.connections:
-            made = plane.connections.make_room(plane.monotonic())
-            self._pause(PAUSE_SECONDS if made else FULL_PAUSE_SECONDS)
-            return
-        if holds_more_than_its_share(self._held(), self._counts()):
-            self._pause(PAUSE_SECONDS)
-            return
         for _ in range(ACCEPTS_PER_WAKE_UP):
+            held = self._row.client_connections
+            if held >= plane.limits.connections:
+                made = plane.connections.make_room(plane.monotonic())
+                self._pause(PAUSE_SECONDS if made else FULL_PAUSE_SECONDS)
+                return
+            if holds_more_than_its_share(held, self._counts()):
+                self._pause(PAUSE_SECONDS)
+                return
             if not self._accept_one(listener):
                 return
 
@@ -105,9 +110,6 @@ class Acceptor:
         workers = [self._scoreboard.row(index) for index in self._scoreboard.rows_in_use()]
         latest = self._plane.monotonic() - SILENT_SECONDS
         return [row.client_connections for row in workers if row.accepting and row.heartbeat > latest]
-
-    def _held(self) -> int:
-        return len(self._plane.connections) + len(self.under_way)
 
     def _accept_one(self, listener: socket.socket) -> bool:
         try:
@@ -130,6 +132,7 @@ class Acceptor:
         task = self._loop.create_task(self._connect(accepted))
         self.under_way.add(task)
         task.add_done_callback(self.under_way.discard)
+        self._plane.connections.count_arriving(1)
         return True
 
     async def _connect(self, accepted: socket.socket) -> None:
@@ -139,6 +142,7 @@ class Acceptor:
             )
         except OSError:
             accepted.close()
+            self._plane.connections.count_arriving(-1)
 
     def close(self) -> None:
         """Accept what is queued, then no more: who was let in by the kernel is served."""

@@ -47,6 +47,7 @@ class ClientConnections(set["DownstreamConnection"]):
         self._row = row
         self._counts = ConnectionCounts(scoreboard, row.index)
         self._counted: dict[DownstreamConnection, Cells] = {}
+        self._arriving = 0
         self.most = 0
 
     def __repr__(self) -> str:
@@ -63,7 +64,9 @@ class ClientConnections(set["DownstreamConnection"]):
     def opened(self, connection: DownstreamConnection) -> None:
         """Count a client's connection; refuse it when its client has enough."""
         self.add(connection)
-        self._row.client_connections = len(self)
+        if self._arriving:
+            self._arriving -= 1
+        self._show()
         self._plane.recorder.count_connection(opened=True)
         if self.most and self._count(connection) > self.most:
             connection.refuse(Refusal.TOO_MANY_CONNECTIONS, b"", self._plane.monotonic())
@@ -71,10 +74,18 @@ class ClientConnections(set["DownstreamConnection"]):
     def closed(self, connection: DownstreamConnection) -> None:
         """Stop counting a client's connection."""
         self.discard(connection)
-        self._row.client_connections = len(self)
+        self._show()
         self._plane.recorder.count_connection(opened=False)
         if connection in self._counted:
             self._stop_counting(connection)
+
+    def count_arriving(self, change: int) -> None:
+        """Count connections that are accepted and not open yet: the other workers must see them at once."""
+        self._arriving += change
+        self._show()
+
+    def _show(self) -> None:
+        self._row.client_connections = len(self) + self._arriving
 
     def _count(self, connection: DownstreamConnection) -> int:
         """Count a connection for its client; return how many that holds. Trusted proxies are many clients."""

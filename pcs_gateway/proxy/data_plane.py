@@ -13,7 +13,6 @@ from email.utils import formatdate
 from random import Random
 from typing import TYPE_CHECKING
 
-from pcs_gateway.backends.member import Member
 from pcs_gateway.balancing import LoadBalancer, Rules, choice, make_strategy
 from pcs_gateway.http.forwarding import Forwarding, Identities
 from pcs_gateway.http.refusals import Refusal
@@ -25,6 +24,7 @@ from pcs_gateway.proxy.config import ForwardingConfig, LimitsConfig, RouteConfig
 from pcs_gateway.proxy.delays import Delays
 from pcs_gateway.proxy.endings import break_off, look_after
 from pcs_gateway.proxy.evidence import Evidence
+from pcs_gateway.proxy.other_workers import OtherWorkers
 from pcs_gateway.proxy.routing import Route, Router
 from pcs_gateway.proxy.upstream_pool import UpstreamMember, UpstreamPool
 from pcs_gateway.telemetry.record import ExchangeRecord
@@ -51,9 +51,6 @@ DRAIN_IDLE_SECONDS = 2.0
 
 SETTLED_TOGETHER = 128
 """Exchanges that are recorded in one go; a loop over many costs less than as many single calls."""
-
-ALONE = 1_000
-"""Stands for many cells: a worker without others looks for them at the longest interval only."""
 
 
 def _raise(error: Exception) -> None:
@@ -89,7 +86,7 @@ class DataPlane:
         self.monotonic = clock.monotonic
         self._time = clock.time
         self._random = random
-        self._scoreboard = scoreboard
+        self._others = OtherWorkers(scoreboard, row)
         self._row = row
         self._rate_table = RateTable(scoreboard, row.index)
         self._tickets = tickets
@@ -249,13 +246,13 @@ class DataPlane:
             self.delays,
             self.loop,
             self.monotonic,
-            self._others_waiting,
+            self._others.waiting,
         )
 
     def _new_balancer(self, snapshot: PoolSnapshot, config: PoolConfig) -> LoadBalancer:
         slot = snapshot.slot
         strategy = make_strategy(config, lambda: self._tickets.take(slot), self._random)
-        return LoadBalancer(snapshot.name, strategy, config.connections.max_per_backend, self._read_others)
+        return LoadBalancer(snapshot.name, strategy, config.connections.max_per_backend, self._others)
 
     def unskip(self, pool_name: str, backend_name: str) -> None:
         """The control process denied this worker's evidence: use the backend again."""
@@ -264,31 +261,6 @@ class DataPlane:
             if member.backend.name == backend_name and pool is not None:
                 member.consecutive_failures = 0
                 pool.balancer.skip(member, 0.0, self.monotonic())
-
-    # the other workers
-
-    def _read_others(self, members: Sequence[Member]) -> int:
-        """Bring the other workers' counts up to date; give how many cells that took, at least one."""
-        mine = self._row.index
-        others = [index for index in self._scoreboard.rows_in_use() if index != mine]
-        rows = [self._scoreboard.row(index).in_flight for index in others]
-        if len(rows) == 1:
-            row = rows[0]
-            for member in members:
-                member.refresh(row[member.column])
-        else:
-            for member in members:
-                column = member.column
-                member.refresh(sum([row[column] for row in rows]))
-        return len(members) * len(rows) or ALONE
-
-    def _others_waiting(self, slot: int) -> int:
-        mine = self._row.index
-        return sum(
-            self._scoreboard.row(index).waiters[slot]
-            for index in self._scoreboard.rows_in_use()
-            if index != mine
-        )
 
     def record_refusal(
         self, client: str, refusal: Refusal, status: int, line: bytes, request_id: bytes, now: float

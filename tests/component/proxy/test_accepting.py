@@ -73,16 +73,32 @@ class TestDescriptors:
     [
         pytest.param(1000, [1000], False, id="alone"),
         pytest.param(2, [2, 0], False, id="few"),
-        pytest.param(4, [4, 0], False, id="at-the-edge"),
-        pytest.param(5, [5, 0], True, id="beyond"),
-        pytest.param(58, [58, 42], False, id="within-an-eighth"),
-        pytest.param(59, [59, 41], True, id="beyond-an-eighth"),
-        pytest.param(0, [0, 100], False, id="the-other"),
+        pytest.param(3, [3, 0], True, id="beyond"),
+        pytest.param(18, [18, 16, 15], False, id="at-the-edge"),
+        pytest.param(20, [20, 16, 24], False, id="within-an-eighth"),
+        pytest.param(21, [21, 16, 24], True, id="beyond-an-eighth"),
+        pytest.param(0, [0, 100], False, id="the-fewest"),
+        pytest.param(5, [], False, id="nobody-accepts"),
     ],
 )
-def test_share_is_the_mean_and_an_eighth_and_two(own: int, all_workers: list[int], is_more: bool) -> None:
+def test_share_is_the_fewest_and_an_eighth_and_two(own: int, all_workers: list[int], is_more: bool) -> None:
     """A worker that holds more lets the others accept first."""
     assert is_more == holds_more_than_its_share(own, all_workers)
+
+
+async def test_connections_count_from_their_accept_on() -> None:
+    """What is accepted and not open yet is shown to the other workers, and shown once when it is open."""
+    async with talking(echoing) as (first, gateway, _):
+        await first.ask("GET /1")
+        (listener,) = gateway.acceptor._sockets
+        with socket.create_connection(("127.0.0.1", gateway.port)):
+            assert gateway.acceptor._accept_one(listener)
+            assert (2, 1) == (gateway.row.client_connections, len(gateway.plane.connections))
+
+            await until(lambda: len(gateway.plane.connections) == 2)
+
+            assert 2 == gateway.row.client_connections
+        await until(lambda: gateway.row.client_connections == 1)
 
 
 async def test_clients_in_the_queue_are_accepted_at_the_end() -> None:

@@ -12,24 +12,43 @@ import pytest
 from pcs_gateway.backends.backend import AdministrativeState, Backend
 from pcs_gateway.backends.member import Member
 from pcs_gateway.balancing import LoadBalancer, StrategyContext
+from pcs_gateway.balancing.balancer import EXACT_CELLS, OLDEST, SECONDS_PER_CELL
 from pcs_gateway.balancing.least_connections import LeastConnectionsStrategy
+from pcs_gateway.balancing.round_robin import RoundRobinStrategy
 from pcs_gateway.errors import NoHealthyInstances
 from tests.fakes.members import make_members
 
 LIMIT = 4
 
 
-def make_balancer(members: list[Member], others: dict[str, int] | None = None) -> LoadBalancer:
-    """Give a balancer of these members; `others` is what other workers have in flight, by name."""
+class Others:
+    """Other workers: what they have in flight by name of the backend, and how often it was read."""
 
-    def read_others(asked: Sequence[Member]) -> int:
-        for member in asked:
-            member.refresh((others or {}).get(member.name, 0))
-        return len(asked)
+    def __init__(self, in_flight: dict[str, int], cells: int | None = None) -> None:
+        self.in_flight = in_flight
+        self.claims: dict[str, int] = {}
+        """What they lease between this worker's look and its own lease."""
+        self.reads = 0
+        self._cells = cells
 
+    def refresh(self, members: Sequence[Member]) -> int:
+        self.reads += 1
+        for member in members:
+            member.refresh(self.in_flight.get(member.name, 0))
+        return self._cells or len(members)
+
+    def has_more_than_known(self, member: Member) -> bool:
+        self.in_flight.update(self.claims)
+        before = member.others
+        member.refresh(self.in_flight.get(member.name, 0))
+        return member.others > before
+
+
+def make_balancer(members: list[Member], others: Others | None = None) -> LoadBalancer:
+    """Give a balancer of these members, beside other workers."""
     tickets = count()
     strategy = LeastConnectionsStrategy(StrategyContext(lambda: next(tickets), Random(1)))
-    balancer = LoadBalancer("pool", strategy, LIMIT, read_others)
+    balancer = LoadBalancer("pool", strategy, LIMIT, others or Others({}))
     balancer.replace(members, LIMIT)
     return balancer
 
@@ -59,8 +78,7 @@ class TestLimit:
 
     def test_attempts_of_other_workers_count(self) -> None:
         """A backend that others fill gets nothing, and when all are full the request has to wait."""
-        others = {"b0": LIMIT}
-        balancer = make_balancer(make_members(1, 1), others)
+        balancer = make_balancer(make_members(1, 1), Others({"b0": LIMIT}))
 
         leases = [balancer.route_request(None, 1.0) for _ in range(LIMIT)]
         taken = [lease.member.name for lease in leases if lease is not None and lease.member is not None]
@@ -68,15 +86,81 @@ class TestLimit:
         assert ["b1"] * LIMIT == taken
         assert balancer.route_request(None, 1.0) is None
 
-    def test_counts_of_others_are_at_most_a_millisecond_old(self) -> None:
-        """What another worker gave back is seen a millisecond later."""
-        others = {"b0": LIMIT}
+
+class TestOtherWorkers:
+    """How old their counts may be, and what two workers do that choose in the same instant."""
+
+    def test_few_cells_are_read_for_each_pick(self) -> None:
+        """A small pool is exact: what another worker gave back is seen at once."""
+        others = Others({"b0": LIMIT}, cells=EXACT_CELLS)
         balancer = make_balancer(make_members(1), others)
         assert balancer.route_request(None, 1.0) is None
 
-        others["b0"] = 0
+        others.in_flight["b0"] = 0
 
-        assert balancer.route_request(None, 1.0 + 1.01 * LoadBalancer.OLDEST) is not None
+        assert balancer.route_request(None, 1.0) is not None
+
+    def test_many_cells_are_read_again_when_they_are_old(self) -> None:
+        """A large pool's counts are good for a time that grows with the cost of reading them."""
+        others = Others({}, cells=EXACT_CELLS + 1)
+        balancer = make_balancer(make_members(1, 1), others)
+        good_for = (EXACT_CELLS + 1) * SECONDS_PER_CELL
+
+        for now in (1.0, 1.0, 1.0 + 0.9 * good_for, 1.0 + 1.1 * good_for):
+            balancer.route_request(None, now)
+
+        assert 2 == others.reads
+
+    def test_counts_are_at_most_a_millisecond_old(self) -> None:
+        """However many cells there are."""
+        others = Others({}, cells=1_000_000)
+        balancer = make_balancer(make_members(1, 1), others)
+
+        for now in (1.0, 1.0 + 0.9 * OLDEST, 1.0 + 1.1 * OLDEST):
+            balancer.route_request(None, now)
+
+        assert 2 == others.reads
+
+    def test_claim_of_the_same_instant_makes_way(self) -> None:
+        """When another worker leased the same backend between look and lease, the next one is taken."""
+        members = make_members(1, 1)
+        others = Others({"b1": 1})
+        balancer = make_balancer(members, others)
+        others.claims = {"b0": 2}
+
+        lease = balancer.route_request(None, 1.0)
+
+        assert lease is not None
+        assert lease.member is members[1]
+        assert [0, 1] == [member.in_flight for member in members]
+
+    def test_strategy_that_takes_turns_is_asked_once(self) -> None:
+        """What another worker leases in the same instant is no reason to skip a turn."""
+        members = make_members(1, 1)
+        others = Others({})
+        tickets = count()
+        strategy = RoundRobinStrategy(StrategyContext(lambda: next(tickets), Random(1)))
+        balancer = LoadBalancer("pool", strategy, LIMIT, others)
+        balancer.replace(members, LIMIT)
+        others.claims = {"b0": 1, "b1": 1}
+
+        for _ in range(4):
+            balancer.route_request(None, 1.0)
+
+        assert [2, 2] == [member.in_flight for member in members]
+        assert 4 == next(tickets)
+
+    def test_claim_is_kept_when_nothing_else_has_room(self) -> None:
+        """Another worker's lease of the same instant costs nobody the own one."""
+        members = make_members(1, 1)
+        others = Others({"b1": LIMIT})
+        balancer = make_balancer(members, others)
+        others.claims = {"b0": LIMIT + 1}
+
+        lease = balancer.route_request(None, 1.0)
+
+        assert lease is not None
+        assert [1, 0] == [member.in_flight for member in members]
 
 
 class TestNobodyIsReady:

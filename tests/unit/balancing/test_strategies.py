@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from itertools import count
 from random import Random
 
@@ -15,6 +14,8 @@ from pcs_gateway.balancing.least_connections import LeastConnectionsStrategy
 from pcs_gateway.balancing.least_time import LeastTimeStrategy
 from pcs_gateway.balancing.round_robin import LONGEST_SEQUENCE, RoundRobinStrategy, smooth_sequence
 from pcs_gateway.balancing.two_choices import TwoChoicesStrategy
+from pcs_gateway.processes.scoreboard import Role, Scoreboard
+from pcs_gateway.proxy.other_workers import OtherWorkers
 from tests.fakes.members import make_members
 
 
@@ -123,12 +124,12 @@ class TestLeastConnections:
     def test_other_workers_count(self) -> None:
         """What other workers show on the scoreboard is load too."""
         members = make_members(1, 1)
-
-        def nine_elsewhere(_: Sequence[Member]) -> int:
-            members[0].refresh(9)
-            return 1
-
-        balancer = LoadBalancer("pool", LeastConnectionsStrategy(context()), 1000, nine_elsewhere)
+        board = Scoreboard.create()
+        for row in (1, 2):
+            board.occupy(row, Role.WORKER, 1, row)
+        board.row(2).in_flight[members[0].column] = 9
+        others = OtherWorkers(board, board.row(1))
+        balancer = LoadBalancer("pool", LeastConnectionsStrategy(context()), 1000, others)
         balancer.replace(members, 1000)
 
         chosen = [balancer.route_request(None, 1.0).member for _ in range(5)]  # type: ignore[union-attr]
