@@ -45,6 +45,7 @@ the next request, a request without its credentials another's."""
 
 SINGLE = (
     b"authorization",
+    b"content-location",
     b"content-range",
     b"content-type",
     b"if-modified-since",
@@ -52,14 +53,16 @@ SINGLE = (
     b"if-unmodified-since",
     b"proxy-authorization",
     b"range",
+    b"user-agent",
 )
 """Request fields with one value: of two some take the first and others the last (RFC 9110 5.3)."""
 
 SINGLE_IN_RESPONSES = (b"content-type", b"date", b"etag", b"last-modified", b"location", b"retry-after")
 """The same of responses; backends do repeat them, so the first is kept and the others are dropped."""
 
-# Stricter than RFC 3986 allows: "," joins two Hosts for some readers, and "%" is decoded by some only.
-_HOST = re.compile(rb"(?:\[([0-9A-Fa-f:.]+)\]|[A-Za-z0-9._~!$&'()*+;=-]+)(?::([0-9]{0,5}))?")
+# Stricter than RFC 3986: "," joins two Hosts for some readers, "%" is decoded by some, no label is empty.
+_LABEL = rb"[A-Za-z0-9_~!$&'()*+;=-]+"
+_HOST = re.compile(rb"(?:\[([0-9A-Fa-f:.]+)\]|" + _LABEL + rb"(?:\." + _LABEL + rb")*\.?)(?::([0-9]{0,5}))?")
 _LAST_PORT = 65535
 _FEW_HOSTS = 1024
 _LONGEST_NAME = 262  # 255 octets of a name, a colon and a port

@@ -16,7 +16,8 @@ from pcs_gateway.http.fields import HOP_BY_HOP, SINGLE_IN_RESPONSES, list_tokens
 from pcs_gateway.http.refusals import MalformedResponse, Refusal, RequestRefused
 
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([\x21\x22\x24-\x7e]+) HTTP/1\.([01])")
+_METHOD = rb"[!#$%&'*+\-.^_`|~0-9A-Z]+"
+_REQUEST_LINE = re.compile(rb"(" + _METHOD + rb") ([\x21\x22\x24-\x7e]+) HTTP/1\.([01])")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?")
 _LOOSE_REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") +(\S+) +(HTTP/[0-9.]*)")
 
@@ -29,6 +30,9 @@ _match_request_line = _REQUEST_LINE.fullmatch
 def read_request_line(data: bytes, end: int) -> RequestLine:
     """
     Give method, target and whether the version is 1.1, from the line that ends at `end`.
+
+    Methods are case-sensitive (RFC 9110 section 9.1), but some servers read `delete` as DELETE: routes that
+    name methods would not hold, so those with lower-case letters, of which none is registered, are refused.
 
     Raises:
         RequestRefused: The line is not RFC 9112 section 3's, or its version is neither 1.0 nor 1.1.
@@ -48,6 +52,8 @@ def _diagnose_request_line(line: bytes) -> Refusal:
         return Refusal.MALFORMED_REQUEST_LINE
     if loose[3] not in (b"HTTP/1.1", b"HTTP/1.0"):
         return Refusal.UNSUPPORTED_VERSION
+    if not re.fullmatch(_METHOD, loose[1]):
+        return Refusal.LOWER_CASE_METHOD
     if b"#" in loose[2]:
         return Refusal.FRAGMENT_IN_TARGET
     return Refusal.MALFORMED_REQUEST_LINE if b"  " in line else Refusal.MALFORMED_TARGET

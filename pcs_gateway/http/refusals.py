@@ -28,6 +28,12 @@ class Refusal(Enum):
         "The request line is not 'METHOD target HTTP/1.1'.",
         True,
     )
+    LOWER_CASE_METHOD = (
+        501,
+        "http_request_error",
+        "Methods with lower-case letters are not passed on: some servers take them for others.",
+        True,
+    )
     UNSUPPORTED_VERSION = (505, "http_request_error", "Only HTTP/1.1 and HTTP/1.0 are spoken here.", True)
     MALFORMED_FIELD = (400, "http_request_error", "A header field is malformed.", True)
     BARE_LINE_END = (400, "http_request_error", "A line does not end with CR LF.", True)

@@ -111,33 +111,33 @@ class RequestFields:
         else:
             special = [field for field in _each_field(section, spellings) if field[0]]
         self.named = tokens = self._conclude(special)
-        dropped = [
-            field
-            for field in special
-            if field[0] not in STAYING_KINDS and not self._stays(field[0], field[2])
-        ]
+        dropped = [field for field in special if field[0] not in STAYING_KINDS and not self._stays(*field)]
         cut = _cut(section, dropped) if tokens <= _USUAL_TOKENS else None
         if cut is None:
             # an identity belongs to the exchange, not to the connection, whatever Connection names
             identity = {name.lower() for kind, name, _ in special if kind in IDENTITY_KINDS}
             cut = _without_names(section, dropped, tokens - identity)
-        if self.announces_body and CONTENT_LENGTH in [kind for kind, _, _ in dropped]:
-            # written in an odd way, such as 005, which not every parser takes for five
-            cut += self._length_line()
+        if self.announces_body:
+            cut += self._framing_anew([kind for kind, _, _ in dropped])
         self.forwarded = cut
 
-    def _stays(self, kind: int, value: bytes) -> bool:
+    def _framing_anew(self, dropped: list[int]) -> bytes:
+        """Give the framing in the plain way; not every parser reads 005 or `chunked ` as it is read here."""
+        if CONTENT_LENGTH in dropped:
+            return b"Content-Length: %d\r\n" % (self.content_length or 0)
+        return b"Transfer-Encoding: chunked\r\n" if TRANSFER_ENCODING in dropped else b""
+
+    def _stays(self, kind: int, name: bytes, value: bytes) -> bool:
         """Whether a field that is not of a staying kind may be forwarded where it stands."""
         if kind == REQUEST_ID:
             return bool(self.request_id)
         if kind == TRACE:
             return bool(self.traceparent)
         if kind == CONTENT_LENGTH:
-            return value == b"%d" % (self.content_length or 0)
-        return False
-
-    def _length_line(self) -> bytes:
-        return b"Content-Length: %d\r\n" % (self.content_length or 0)
+            is_plain = value == b"%d" % (self.content_length or 0)
+        else:
+            is_plain = kind == TRANSFER_ENCODING and value == b"chunked"
+        return is_plain and b"\n%b: %b\r" % (name, value) in b"\n" + self.section
 
     def without_host(self) -> bytes:
         """Give `forwarded` without the Host line, for a backend that is told another one."""
@@ -193,6 +193,8 @@ class RequestFields:
         if CONTENT_LENGTH in said or TRANSFER_ENCODING in said:
             self._judge_framing(said)
         self.max_forwards = said.get(MAX_FORWARDS)
+        if self.max_forwards is not None and b"," in self.max_forwards:
+            raise RequestRefused(Refusal.MALFORMED_MAX_FORWARDS)
         if EXPECT in said:
             self.expects_continue = said[EXPECT].lower() == b"100-continue"
             if not self.expects_continue:

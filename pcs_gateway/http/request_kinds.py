@@ -31,7 +31,7 @@ IDENTITY_KINDS = frozenset((REQUEST_ID, TRACE))
 _SINGLE_KINDS = {name: kind for kind, name in enumerate(SINGLE, FIRST_SINGLE)}
 
 STAYING_KINDS = frozenset(
-    (HOST, TRANSFER_ENCODING, EXPECT, MAX_FORWARDS, *_SINGLE_KINDS.values()),
+    (HOST, EXPECT, MAX_FORWARDS, *_SINGLE_KINDS.values()),
 )
 
 _KINDS: dict[bytes, int] = {

@@ -135,11 +135,6 @@ class TestTrace:
             assert b"" == await client.read_end()
             assert [] == backend.requests
 
-    async def test_is_case_sensitive(self) -> None:
-        """9.1: `trace` is another method, which no server takes for TRACE."""
-        async with talking(answering(OK)) as (client, _, _):
-            assert 200 == (await client.ask("trace /")).status
-
 
 async def test_connect_says_what_is_allowed() -> None:
     """15.5.6: a 405 has Allow."""

@@ -307,6 +307,15 @@ REQUEST_LINES: list[Row] = [
     ("3: HTTP/0.9 style with fields", b"GET /\r\n" + HOST + b"\r\n", 400, "malformed_request_line"),
     ("3: lower-case protocol", b"GET / http/1.1\r\n" + HOST + b"\r\n", 400, "malformed_request_line"),
     ("3: another protocol", b"GET / ICE/1.0\r\n" + HOST + b"\r\n", 400, "malformed_request_line"),
+    *[
+        (
+            f"9110 9.1: method {method.decode()}",
+            method + b" / HTTP/1.1\r\n" + HOST + b"\r\n",
+            501,
+            "lower_case_method",
+        )
+        for method in (b"get", b"Get", b"trace", b"dELETE", b"x-own")
+    ],
     ("3: two spaces", b"GET  / HTTP/1.1\r\n" + HOST + b"\r\n", 400, "malformed_request_line"),
     ("3: a space at the end", b"GET / HTTP/1.1 \r\n" + HOST + b"\r\n", 400, "malformed_request_line"),
     ("3: a tab", b"GET\t/ HTTP/1.1\r\n" + HOST + b"\r\n", 400, "malformed_request_line"),

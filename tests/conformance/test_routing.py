@@ -210,10 +210,10 @@ class TestMethods:
             assert backend.received == b""
 
     async def test_methods_are_case_sensitive(self) -> None:
-        """9110 9.1: `get` is not GET."""
-        routes = [fixed("only-get", methods=["GET"])]
+        """9110 9.1: `get` is not GET, and so that no backend takes it for GET, it goes no further."""
+        routes = [fixed("only-get", methods=["GET"]), fixed("others")]
 
-        assert await taken_by("get /", routes=routes) == "method_not_routed"
+        assert await taken_by("get /", routes=routes) == "lower_case_method"
 
     async def test_later_route_takes_other_methods(self) -> None:
         """A route that does not take the method does not stop the search."""
