@@ -201,20 +201,53 @@ class FailureRatioConfig(Section):
     """What is looked back at."""
 
 
+class SuccessRateConfig(Section):
+    """Ejection of backends whose success rate stands out from the others'."""
+
+    stdev_factor: Annotated[float, Field(gt=0, le=10)] = 1.9
+    """How many standard deviations below the mean of all backends, and at least five points, are too many.
+    Of five backends a single one can be 2 deviations away at most, of four 1.7."""
+
+    minimum_backends: Annotated[Integer, Field(ge=3)] = 5
+    """Backends with enough attempts below which there is nothing to compare."""
+
+    minimum_requests: Annotated[Integer, Field(ge=1)] = 100
+    """Attempts in the window below which a backend is not compared."""
+
+    window: PositiveDuration = 10.0
+    """What is looked back at."""
+
+
 class OutlierDetectionConfig(Section):
     """What traffic proves against a backend; the second opinion beside the checks."""
 
     consecutive_failures: Annotated[Integer, Field(ge=0, le=1000)] = 5
-    """Gateway failures in a row (connect, reset, timeout, malformed answer) that eject; 0: none do."""
+    """Gateway failures in a row (connect, reset, time-out, malformed or incomplete answer, 502, 503, 504)
+    that eject; 0: none do."""
 
     failure_ratio: FailureRatioConfig | None = None
     """Ejection by the share of failures; absent: off."""
 
+    success_rate: SuccessRateConfig | None = None
+    """Ejection of backends that succeed less often than the others; absent: off."""
+
     base_ejection: PositiveDuration = 30.0
-    """How long an ejected backend gets no attempts."""
+    """How long a backend that is ejected gets no attempts: so long the first time, twice as long when it is
+    ejected again, and so on. Each time of this length that it is ready makes up for one ejection."""
+
+    maximum_ejection: PositiveDuration = Field(default_factory=lambda data: max(300.0, data["base_ejection"]))
+    """The longest ejection. Default: 5m, or `base_ejection` when longer."""
 
     max_ejected: Ratio = 0.5
-    """Share of a pool's backends that may be ejected at one time."""
+    """Share of a pool's backends that may be ejected at one time; one may be, unless this is 0, but never the
+    last that is ready."""
+
+    @field_validator("maximum_ejection")
+    @classmethod
+    def _longer_than_the_first(cls, maximum: float, info: ValidationInfo) -> float:
+        if maximum < info.data.get("base_ejection", maximum):
+            raise ValueError("at least base_ejection")
+        return maximum
 
 
 class ResourcesConfig(Section):

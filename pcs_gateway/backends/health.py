@@ -6,6 +6,8 @@ The law of this file:
 - a backend that was never checked takes the first result as it is: one passed check makes it healthy, one
   failed check unhealthy. Nothing was known, so there is nothing to damp;
 - after that a status changes only when `fall` failed checks, or `rise` passed ones, came in a row;
+- a check that timed out says nothing when traffic was answered meanwhile: it is excused, neither passed nor
+  failed;
 - a check older than `max_age` counts as no check: the backend is unknown again, as if never checked.
 
 Whether an operator allows traffic, and whether traffic went wrong, are other facts (`backend`, `outlier`).
@@ -31,10 +33,12 @@ class CheckResult(msgspec.Struct, frozen=True):
     Attributes:
         passed: Every expectation was met in time.
         detail: One line for operators: what was seen, and what was expected when it failed.
+        timed_out: It failed since no answer came in time.
     """
 
     passed: bool
     detail: str
+    timed_out: bool = False
 
 
 class HealthTracker:
@@ -70,6 +74,11 @@ class HealthTracker:
             self._against = 0
         self.health = Health(status=status, last_check=now, detail=result.detail)
         return status is not before
+
+    def excuse(self, result: CheckResult, now: float) -> None:
+        """Take in the result of a check that timed out although the backend answers requests."""
+        detail = f"{result.detail}, but it answers requests"
+        self.health = Health(status=self.health.status, last_check=now, detail=detail)
 
     def forget_when_old(self, now: float, max_age: float) -> bool:
         """

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from pcs_gateway.backends.backend import Backend, Health
+from pcs_gateway.backends.outlier.own import OwnEvidence
 
 FAILURE_SECONDS = 1.0
 """What a failed attempt counts as, at least, in the latency average: a fast failure is not a fast backend."""
@@ -47,7 +48,9 @@ class Member:
         latency: Average time to first byte in seconds; 0.0 before the first. Where the strategy uses it.
         waiting: Mean age in seconds of this worker's attempts that wait for a first byte; the same.
         consecutive_failures: Gateway failures in a row that this worker saw.
+        successes: Attempts of this worker that succeeded, ever.
         skipped_until: Monotonic seconds until which this worker avoids the backend on its own evidence.
+        own: The rest of that evidence.
         connections: This worker's open connections to it.
         returned: Monotonic seconds at which this worker ceased to avoid it, unrefuted; 0.0: never.
         ramp: The part of its weight that it has in slow start; 1.0 when it has all of it.
@@ -70,6 +73,7 @@ class Member:
         "name",
         "observed",
         "others",
+        "own",
         "position",
         "ramp",
         "returned",
@@ -92,6 +96,7 @@ class Member:
         self.consecutive_failures = 0
         self.successes = 0
         self.skipped_until = 0.0
+        self.own = OwnEvidence()
         self.connections = 0
         self.returned = 0.0
         self.ramp = 1.0

@@ -69,7 +69,10 @@ def headlines(document: dict[str, Any]) -> list[str]:
 def table(name: str, pool: dict[str, Any]) -> Table:
     """Return one pool as a table, a row for each backend."""
     waiting = f", {pool['waiting']} waiting" if pool["waiting"] else ""
-    result = Table(title=f"{name} ({pool['strategy']}{waiting})", title_justify="left", title_style="bold")
+    shared = pool["shared_failure"]
+    alike = f"; all backends fail alike: {shared['kind']}" if shared else ""
+    title = f"{name} ({pool['strategy']}{waiting}{alike})"
+    result = Table(title=title, title_justify="left", title_style="bold")
     for column in ("backend", "state"):
         result.add_column(column, overflow="fold")
     for column in ("in flight", "weight", "p50", "p95", "p99"):
@@ -78,12 +81,21 @@ def table(name: str, pool: dict[str, Any]) -> Table:
         times = backend["response_time"]
         result.add_row(
             Text(backend["name"]),
-            Text("ready", "green") if backend["ready"] else Text(backend["reason"], "red"),
+            Text("ready", "green") if backend["ready"] else Text(unreadiness(backend), "red"),
             str(backend["active_connections"]),
             str(backend["weight"]),
             *(duration(times[percentile]) for percentile in ("p50", "p95", "p99")),
         )
     return result
+
+
+def unreadiness(backend: dict[str, Any]) -> str:
+    """Return why a backend is not ready, and for how long it is ejected."""
+    if not backend["ejected_for"]:
+        return str(backend["reason"])
+    row = backend["ejections_in_a_row"]
+    times = f", {row} times in a row" if row > 1 else ""
+    return f"{backend['reason']} (for {backend['ejected_for']:.0f} s more{times})"
 
 
 def duration(seconds: float) -> str:

@@ -197,7 +197,7 @@ class ControlPlane:
 
     def on_evidence(self, worker: Hello, entries: tuple[EvidenceEntry, ...]) -> None:
         """Judge what traffic says about backends."""
-        self.ejector.judge(worker.row, entries)
+        self.ejector.judge(entries)
 
     # Time.
 
@@ -208,6 +208,7 @@ class ControlPlane:
             _log.warning("control_process_was_stopped", seconds=round(now - self._last_tick, 1))
             self._awake_since = now
             self.roster.hold()
+        self.ejector.tick(now - self._last_tick)
         self._last_tick = now
         self.publisher.update(self.roster.expire())
         if now - self._last_store >= STORE_EVERY_SECONDS:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pcs_gateway.backends.backend import HealthStatus
 from pcs_gateway.backends.config import BackendConfig, PoolConfig
 from pcs_gateway.backends.health import CheckResult, HealthTracker
+from pcs_gateway.backends.outlier.repetition import Repetition
 from pcs_gateway.backends.pool import PoolSnapshot
 from pcs_gateway.clock import Clock
 from pcs_gateway.control.standing import BackendKey, Ejection, Standing
@@ -151,9 +152,13 @@ class Roster:
         standing = self._standings.get(key)
         if standing is not None:
             before = standing.tracker.health.status
-            standing.tracker.observe(result, self._clock.time(), self.pools[key.pool].health_check)
+            config = self.pools[key.pool].health_check
+            if result.timed_out and self._answered_within(standing, config.interval):
+                standing.tracker.excuse(result, self._clock.time())
+            else:
+                standing.tracker.observe(result, self._clock.time(), config)
+                standing.is_original = standing.is_original and result.passed
             standing.has_passed = standing.has_passed or result.passed
-            standing.is_original = standing.is_original and result.passed
             after = standing.tracker.health.status
             has_recovered = before is HealthStatus.UNHEALTHY and after is HealthStatus.HEALTHY
             if has_recovered and not self.is_holding:
@@ -165,6 +170,10 @@ class Roster:
         now = self._clock.monotonic()
         for standing in standings:
             standing.note_readiness(now)
+
+    def _answered_within(self, standing: Standing, seconds: float) -> bool:
+        """Tell whether traffic was answered by the backend within the last seconds."""
+        return standing.answered > 0.0 and self._clock.monotonic() - standing.answered <= seconds
 
     def expire(self) -> list[Standing]:
         """Let end what ends by time: ejections, and checks that are too old. Return who is concerned."""
@@ -211,8 +220,10 @@ class Roster:
         standing.addresses = stored.addresses
         now, unix = self._clock.monotonic(), self._clock.time()
         if stored.ejected_until > unix or (stored.ejected_until and self._continues):
-            seconds = min(stored.ejected_until - unix, pool.outlier_detection.base_ejection)
+            seconds = min(stored.ejected_until - unix, pool.outlier_detection.maximum_ejection)
             standing.ejection = Ejection(now + seconds, stored.ejection_reason)
+        if stored.ejections_in_a_row:
+            standing.repetition = Repetition(stored.ejections_in_a_row, stored.forgiving_since - unix + now)
         if self._continues or unix - stored.health.last_check <= pool.health_check.max_age:
             standing.tracker = HealthTracker(stored.health)
             standing.held = stored.health
@@ -252,6 +263,8 @@ def _stored(standing: Standing, offset: float) -> StoredBackend:
         weight_override=standing.weight_override,
         ejected_until=ejection.until + offset if ejection else 0.0,
         ejection_reason=ejection.reason if ejection else "",
+        ejections_in_a_row=standing.repetition.times,
+        forgiving_since=standing.repetition.since + offset,
         addresses=standing.addresses,
         ready=standing.was_ready,
         has_passed=standing.has_passed,

@@ -16,6 +16,8 @@ import msgspec
 from pcs_gateway.backends.backend import AdministrativeState, Backend, Health, HealthStatus
 from pcs_gateway.backends.config import BackendConfig, split_backend_url
 from pcs_gateway.backends.health import HealthTracker
+from pcs_gateway.backends.outlier.repetition import NEVER_EJECTED, Repetition
+from pcs_gateway.backends.outlier.ways import Way
 
 
 class BackendKey(NamedTuple):
@@ -32,10 +34,16 @@ class Ejection(msgspec.Struct, frozen=True):
     Attributes:
         until: Monotonic seconds.
         reason: What traffic proved.
+        way: How its attempts failed; None when that is not known any more.
+        since: Monotonic seconds.
+        before: How often in a row it had been ejected before that.
     """
 
     until: float
     reason: str
+    way: Way | None = None
+    since: float = 0.0
+    before: Repetition = NEVER_EJECTED
 
 
 class Standing:
@@ -50,6 +58,8 @@ class Standing:
         held: Health that an earlier process published, shown until the first full round of checks is over.
         weight_override: Instead of the configured weight; None when there is none.
         ejection: None when it is not ejected.
+        repetition: How often in a row it was.
+        answered: Monotonic seconds at which an attempt was known to have succeeded; 0.0 before the first.
         addresses: Of its host; empty while unresolved.
         unresolved: Why it has no address, as far as is known.
         has_passed: It has passed a check since it, or the gateway, began.
@@ -62,6 +72,7 @@ class Standing:
     __slots__ = (
         "addresses",
         "administrative_state",
+        "answered",
         "column",
         "config",
         "ejection",
@@ -73,6 +84,7 @@ class Standing:
         "key",
         "port",
         "ready_since",
+        "repetition",
         "scheme",
         "tracker",
         "unresolved",
@@ -92,6 +104,8 @@ class Standing:
         self.administrative_state = AdministrativeState.ACTIVE
         self.weight_override: int | None = None
         self.ejection: Ejection | None = None
+        self.repetition = NEVER_EJECTED
+        self.answered = 0.0
         self.addresses: tuple[str, ...] = ()
         self.unresolved = ""
         self.has_passed = self.was_ready = self.is_original = False

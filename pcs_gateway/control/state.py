@@ -30,6 +30,7 @@ class StoredBackend(msgspec.Struct, frozen=True):
 
     Attributes:
         ejected_until: Unix seconds; 0.0 when it is not ejected.
+        ejections_in_a_row: As counted at `forgiving_since`, unix seconds.
         addresses: Of its host, so that it is reachable while DNS is not.
         ready: Whether it was published as ready.
         has_passed: Whether it had passed a check.
@@ -47,6 +48,8 @@ class StoredBackend(msgspec.Struct, frozen=True):
     ready: bool = False
     has_passed: bool = False
     ready_since: float = 0.0
+    ejections_in_a_row: int = 0
+    forgiving_since: float = 0.0
 
 
 class State(msgspec.Struct, frozen=True):

@@ -104,6 +104,7 @@ class GatewayView:
             "ejected_for": round(ejected_for, 3),
             "priority": backend.priority,
             "slow_start": round(self._ramp(backend), 3),
+            "ejections_in_a_row": self._ejections_in_a_row(standing),
             "weight": backend.weight,
             "configured_weight": standing.config.weight,
             "active_connections": self._scoreboard.in_flight(backend.column),
@@ -112,6 +113,15 @@ class GatewayView:
         if durations is not None:
             document["response_time"] = msgspec.to_builtins(summarize_durations(durations))
         return document
+
+    def _ejections_in_a_row(self, standing: Standing) -> int:
+        base = self._plane.roster.pools[standing.key.pool].outlier_detection.base_ejection
+        return standing.repetition.at(self._clock.monotonic(), base)
+
+    def _shared_failure(self, pool: str) -> dict[str, Any] | None:
+        """Return what all backends of a pool fail with; None when they do not."""
+        current = self._plane.ejector.attribution.current(pool)
+        return {"kind": current.kind, "began": current.began} if current is not None else None
 
     def configuration(self) -> dict[str, Any]:
         """Return the configuration in force, secrets masked."""
@@ -216,6 +226,7 @@ class GatewayView:
             "strategy": self._plane.roster.pools[name].strategy,
             "waiting": self._waiters(name),
             "levels": self._levels(name),
+            "shared_failure": self._shared_failure(name),
             "response_time": msgspec.to_builtins(summarize_durations(merged)),
             "backends": [
                 self.backend(one, durations.get((name, one.config.name), Histogram())) for one in members

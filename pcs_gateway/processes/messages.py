@@ -13,9 +13,10 @@ from typing import Any, Final
 import msgspec
 
 from pcs_gateway.backends import PoolSnapshot
+from pcs_gateway.backends.outlier.ways import Bearing
 from pcs_gateway.telemetry.delta import Delta
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 """Raised with each change after which old and new processes would misunderstand each other."""
 
 
@@ -61,15 +62,21 @@ class EvidenceEntry(msgspec.Struct, frozen=True):
 
     Attributes:
         failures: Gateway failures in a row, in order, since the last entry about this backend.
-        succeeded: Whether an attempt succeeded after them.
+        successes: Attempts that succeeded after them.
         kind: Of the last failure, for the log (`connection_refused` …); empty when there was none.
+        at: Monotonic seconds, the same in all processes: when the last of them ended.
+        bearing: Whom the failures speak against.
+        accuses: The worker has seen enough: it skips the backend until it gets a verdict.
     """
 
     pool: str
     backend: str
     failures: int
-    succeeded: bool
+    successes: int = 0
     kind: str = ""
+    at: float = 0.0
+    bearing: Bearing = Bearing.BACKEND
+    accuses: bool = False
 
 
 class Evidence(msgspec.Struct, frozen=True, tag="evidence"):

@@ -94,7 +94,7 @@ class DataPlane:
         self.access_log: AccessLog | None = None
         self.tell_fault: Callable[[Exception], None] = _raise
         self._over: list[Exchange] = []
-        self.evidence = Evidence(report)
+        self.evidence = Evidence(report, recorder.count)
         self.delays = Delays(loop, clock.monotonic)
         self.identities = Identities(random_bytes)
         self.connections = ClientConnections(self, scoreboard, row)
@@ -154,6 +154,8 @@ class DataPlane:
 
     def over(self, exchange: Exchange) -> None:
         """Take an exchange that is over; it is recorded with others, at the latest by the next sweep."""
+        if exchange.outcomes:
+            self.evidence.settle(exchange, exchange.ended)
         over = self._over
         over.append(exchange)
         if len(over) >= SETTLED_TOGETHER:
@@ -220,6 +222,7 @@ class DataPlane:
         if backend.ready and not member.backend.ready:
             member.skipped_until = 0.0
             member.consecutive_failures = 0
+            member.own.is_suspended = False
         if not backend.addresses or backend.addresses != member.backend.addresses:
             idle, member.idle = member.idle, []
             for connection in idle:
@@ -259,8 +262,7 @@ class DataPlane:
         pool = self.pools.get(pool_name)
         for member in pool.balancer.members if pool is not None else ():
             if member.backend.name == backend_name and pool is not None:
-                member.consecutive_failures = 0
-                pool.balancer.skip(member, 0.0, self.monotonic())
+                self.evidence.unskip(pool, member, self.monotonic())
 
     def record_refusal(
         self, client: str, refusal: Refusal, status: int, line: bytes, request_id: bytes, now: float
@@ -301,7 +303,8 @@ class DataPlane:
             look_after(exchange, now)
         for pool in self.pools.values():
             pool.tick(now)
-            self.evidence.tick(pool)
+            self.evidence.tick(pool, now)
+        self.evidence.end_tick(now)
         if self._closes_idle:
             self._close_idle(now)
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from pcs_gateway.http.refusals import Refusal
 from pcs_gateway.proxy.attempts import Failure
+from pcs_gateway.proxy.evidence import broke_off
 from pcs_gateway.proxy.leftover import Leftover
-from pcs_gateway.proxy.phases import RECEIVING, STREAMING, TUNNELLING, WAITING
+from pcs_gateway.proxy.phases import CONNECTING, RECEIVING, STREAMING, TUNNELLING, WAITING
 
 if TYPE_CHECKING:
     from pcs_gateway.proxy.exchange import Exchange
@@ -76,10 +77,7 @@ def _cut_backend(exchange: Exchange) -> None:
 
 def response_broke_off(exchange: Exchange) -> None:
     """End an exchange whose response ended before its end."""
-    lease, pool = exchange.lease, exchange.matched.upstream_pool
-    if lease is not None and lease.member is not None and pool is not None and not exchange.is_leftover:
-        now = exchange.plane.monotonic()
-        exchange.plane.evidence.failed(pool, lease.member, Refusal.RESPONSE_INCOMPLETE.reason, now)
+    broke_off(exchange, Refusal.RESPONSE_INCOMPLETE.reason)
     break_off(exchange, Refusal.RESPONSE_INCOMPLETE)
 
 
@@ -112,6 +110,10 @@ def expired(exchange: Exchange, now: float) -> None:
         assert exchange.tunnel is not None
         exchange.tunnel.close()
     elif phase == STREAMING:
+        upstream = exchange.upstream
+        if upstream is not None and upstream.remaining_body() is not None and not exchange.is_paused:
+            # it announced more than it sends; a body without a length may pause for as long as it likes
+            broke_off(exchange, Refusal.STREAM_IDLE.reason)
         break_off(exchange, Refusal.STREAM_IDLE)
     elif phase == RECEIVING or not exchange.is_request_sent:
         exchange.refuse(Refusal.REQUEST_TIMEOUT)
@@ -131,7 +133,7 @@ def _time_out(exchange: Exchange, now: float) -> None:
         exchange.waited += now - exchange.sent
         exchange.outcomes = (*exchange.outcomes, (member.name, failure.outcome))
         if not is_total:
-            exchange.plane.evidence.failed(pool, member, failure.outcome, now)
+            exchange.plane.evidence.failed(exchange, pool, member, failure.outcome, now)
     if exchange.connection is not None and _finishes_abandoned(exchange):
         Leftover(exchange, now)
     exchange.refuse(Refusal.TOTAL_TIMEOUT if is_total else failure.answer)
@@ -154,6 +156,8 @@ def look_after(exchange: Exchange, now: float) -> None:
     if exchange.deadline < now:
         expired(exchange, now)
         return
+    if CONNECTING <= exchange.phase <= WAITING and exchange.is_request_sent and not exchange.is_leftover:
+        exchange.plane.evidence.hangs.waits(exchange)
     body, connection = exchange.body, exchange.connection
     if body is None or body.is_complete or connection is None:
         return

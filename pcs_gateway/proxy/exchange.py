@@ -21,7 +21,7 @@ from pcs_gateway.http.framing import encode_last_chunk
 from pcs_gateway.http.refusals import Refusal, RequestRefused
 from pcs_gateway.http.request_fields import RequestFields
 from pcs_gateway.proxy.answers import Answer, fixed, problem
-from pcs_gateway.proxy.evidence import judge
+from pcs_gateway.proxy.evidence import complete, judge
 from pcs_gateway.proxy.failing import no_backend
 from pcs_gateway.proxy.phases import CONNECTING, NEVER, OVER, QUEUED, RECEIVING, STREAMING, WAITING
 from pcs_gateway.proxy.receiving import begin_with_care, require_fitness
@@ -249,7 +249,7 @@ class Exchange(ExchangeRecord):
         self.time_to_first_byte = now - self.received
         self.phase = STREAMING
         if status >= 500 or self.attempts > 1 or self.matched.uses_latency:
-            judge(self, status, now)
+            judge(self, status, now, is_whole=True)
         else:
             member: Member = self.lease.member  # type: ignore[union-attr, assignment]
             member.successes += 1
@@ -282,7 +282,7 @@ class Exchange(ExchangeRecord):
         now = self.plane.monotonic()
         self.time_to_first_byte = now - self.received
         self.phase = STREAMING
-        judge(self, head.status, now)
+        judge(self, head.status, now, is_whole=is_complete)
         self.deadline = now + self.matched.timeouts.stream_idle
         self.rechunks = not is_framed and self.is_1_1
         self._judge_keep_alive()
@@ -303,7 +303,7 @@ class Exchange(ExchangeRecord):
         if self.connection is not None:
             self.connection.transport.write(response_more(self, pieces, trailers, is_complete=is_complete))
         if is_complete:
-            self.finish(self.plane.monotonic())
+            complete(self)
 
     def pass_interim(self, head: ResponseHead) -> None:
         """Pass on a 1xx response; a client of HTTP/1.0 must not see one (RFC 9110 section 15.2)."""

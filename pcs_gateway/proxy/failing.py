@@ -31,7 +31,7 @@ def attempt_failed(exchange: Exchange, failure: Failure) -> None:
     exchange.wants_fresh = True
     if failure.blames_backend:
         exchange.tried = (*exchange.tried, member)
-        exchange.plane.evidence.failed(pool, member, failure.outcome, now)
+        exchange.plane.evidence.failed(exchange, pool, member, failure.outcome, now)
     else:
         pool.drop_idle(member)
     if exchange.connection is None or not _may_try_again(exchange, failure, pool):

@@ -88,6 +88,6 @@ def switch_protocols(exchange: Exchange, head: ResponseHead, rest: bytes) -> Non
     exchange.time_to_first_byte = now - exchange.received
     exchange.keep_alive = False
     exchange.deadline = now + exchange.matched.timeouts.tunnel_idle
-    judge(exchange, 101, now)
+    judge(exchange, 101, now, is_whole=True)
     exchange.tunnel = tunnel = Tunnel(exchange, connection, upstream)
     tunnel.open(head, rest)

@@ -33,6 +33,8 @@ class Event(StrEnum):
     ACCESS_LOG_UNSAMPLED = "access_log_unsampled"
     GC_PAUSES = "gc_pauses"
     GC_PAUSE_NANOSECONDS = "gc_pause_nanoseconds"
+    BACKEND_SKIPS = "backend_skips"
+    BACKEND_SUSPENSIONS = "backend_suspensions"
 
 
 class ExchangeCounts(msgspec.Struct, array_like=True):

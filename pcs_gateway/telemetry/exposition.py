@@ -143,6 +143,15 @@ class MeasurementCollector(Collector):
             (),
             {(): events.get(Event.GC_PAUSE_NANOSECONDS, 0) / NANOSECONDS},
         )
+        yield counter(
+            "backend_skips",
+            "Times that a worker avoided a backend by itself: failures; or suspicion, for a moment.",
+            ("reason",),
+            {
+                ("failures",): events.get(Event.BACKEND_SKIPS, 0),
+                ("suspicion",): events.get(Event.BACKEND_SUSPENSIONS, 0),
+            },
+        )
 
 
 class FiguresCollector(Collector):

@@ -72,7 +72,7 @@ async def test_malformed_response_is_a_failure_of_the_backend(response: bytes) -
         assert answer.fields["proxy-status"].startswith("pcs-gateway; error=http_")
         assert "connection" not in answer.fields
         await until(backend.peers[0].has_ended.is_set)
-        assert [(one.backend, one.succeeded) for one in gateway.evidence] == [("b0", False)]
+        assert [(one.backend, one.failures) for one in gateway.evidence] == [("b0", 1)]
 
         backend.script = answering(OK)
         assert (await client.ask("GET /")).status == 200

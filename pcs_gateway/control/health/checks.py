@@ -90,6 +90,7 @@ class Checker:
                 return await (self._ask(target) if target.check.path else self._connect(target))
         except TimeoutError:
             detail = f"no answer within {format_duration(target.check.timeout)}"
+            return CheckResult(passed=False, detail=detail, timed_out=True)
         except (OSError, aiohttp.ClientError) as error:
             detail = describe(error)
         return CheckResult(passed=False, detail=detail)

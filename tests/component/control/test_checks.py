@@ -136,7 +136,7 @@ class TestHttp:
             result = await checker(target(port, path="/health", timeout="50ms"))
             release.set()
 
-        assert result == CheckResult(False, "no answer within 50ms")
+        assert result == CheckResult(False, "no answer within 50ms", timed_out=True)
 
     async def test_body_that_never_ends_is_read_to_a_limit(self, checker: Checker) -> None:
         """A body beyond the limit is no JSON, and costs no memory."""
@@ -231,4 +231,4 @@ class TestTcp:
             for filler in fillers:
                 filler.close()
 
-        assert result == CheckResult(False, "no answer within 50ms")
+        assert result == CheckResult(False, "no answer within 50ms", timed_out=True)

@@ -30,7 +30,7 @@ from pcs_gateway.telemetry.delta import Delta
 
 FIRST = Snapshot(1, {"workers": 2}, (PoolSnapshot("pcs", 0, ()), PoolSnapshot("other", 1, ())))
 UPDATE = PoolUpdate(2, PoolSnapshot("pcs", 7, ()))
-FAILURE = EvidenceEntry("pcs", "one", 1, False, "connection_refused")
+FAILURE = EvidenceEntry("pcs", "one", 1, kind="connection_refused")
 
 
 class HastyClock(SystemClock):
@@ -330,7 +330,7 @@ class TestEvidence:
         await gateway.control.server.close()
         worker = gateway.worker(1)
         for number in range(2000):
-            worker.channel.report(EvidenceEntry("pcs", "one", number, False))
+            worker.channel.report(EvidenceEntry("pcs", "one", number))
 
         successor = Control(gateway.directory, gateway.scoreboard)
         await successor.server.start()
@@ -395,7 +395,7 @@ class TestStrangers:
         reader, writer = await gateway.dial(frame(Hello(1, 77, 101, protocol=99)))
         answer = await asyncio.wait_for(reader.read(), 5)
 
-        assert b"the worker (pid 77) speaks protocol 99, the control process 1: restart the gateway" in answer
+        assert b"the worker (pid 77) speaks protocol 99, the control process 2: restart the gateway" in answer
         writer.close()
 
     async def test_refused_worker_goes_on_with_what_it_knows(self, gateway: Gateway) -> None:

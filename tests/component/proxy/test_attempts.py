@@ -38,7 +38,7 @@ async def test_refused_connect_is_tried_on_another_backend() -> None:
             assert [request.body for request in backend.requests] == [b"body"] * 4
             retried = [one for one in outcomes(gateway) if one]
             assert set(retried) == {(("b0", "connection_refused"), ("b1", "success"))}
-            assert {one.backend for one in gateway.evidence if not one.succeeded} == {"b0"}
+            assert {one.backend for one in gateway.evidence if one.failures} == {"b0"}
 
 
 async def test_refused_connect_is_tried_once_only() -> None:
@@ -170,7 +170,7 @@ class TestStaleConnections:
 
             assert answer.status == status
             assert len(backend.peers) == (2 if status == 200 else 1)
-            assert [one for one in gateway.evidence if not one.succeeded] == []
+            assert [one for one in gateway.evidence if one.failures] == []
             expected = ("b0", "stale_connection")
             assert outcomes(gateway)[1][0] == expected
 

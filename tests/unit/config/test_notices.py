@@ -32,10 +32,6 @@ def _pool(keys: str) -> str:
         (_pool("resources: {url: /r}"), "pools.pcs.resources"),
         (_pool("retry: {on: [502]}"), "pools.pcs.retry.on"),
         (_pool("retry: {budget: {ratio: 0.1}}"), "pools.pcs.retry.budget"),
-        (
-            _pool("outlier_detection: {failure_ratio: {window: 5s}}"),
-            "pools.pcs.outlier_detection.failure_ratio",
-        ),
         (_pool("queue: {overload_timeout: 1ms}"), "pools.pcs.queue.overload_timeout"),
     ],
 )

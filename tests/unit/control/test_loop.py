@@ -58,7 +58,7 @@ async def control(clock: FakeClock, tmp_path: Path) -> AsyncIterator[Control]:
 
 def failures(backend: str, count: int, worker: int = 1) -> tuple[Hello, tuple[EvidenceEntry, ...]]:
     """What a worker reports of a backend that fails."""
-    entries = tuple(EvidenceEntry("pcs", backend, 1, False, "connection_refused") for _ in range(count))
+    entries = tuple(EvidenceEntry("pcs", backend, 1, kind="connection_refused") for _ in range(count))
     return Hello(worker, 100 + worker, worker), entries
 
 
@@ -145,7 +145,7 @@ class TestEvidence:
         assert control.workers.pool().backends[1].ejected_until == clock.monotonic() + 10.0
         assert control.workers.messages[-1] == Verdict("pcs", "127.0.0.1:8002", True)
         assert isinstance(control.workers.messages[-2], PoolUpdate)
-        assert control.plane.ejector.ejections == {("pcs", "127.0.0.1:8002"): 1}
+        assert control.plane.ejector.ejections == {("pcs", "127.0.0.1:8002", "consecutive_failures"): 1}
 
         await clock.run(9.9)
         assert control.workers.ready() == [True, False, True]
@@ -183,7 +183,7 @@ class TestEvidence:
         await clock.run(0.0)
         before = len(control.workers.messages)
         control.plane.on_evidence(*failures("gone", 5))
-        control.plane.on_evidence(Hello(1, 1, 1), (EvidenceEntry("no-such-pool", "one", 5, False),))
+        control.plane.on_evidence(Hello(1, 1, 1), (EvidenceEntry("no-such-pool", "one", 5),))
 
         assert len(control.workers.messages) == before
 

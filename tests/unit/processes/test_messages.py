@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from pcs_gateway.backends import Backend, PoolSnapshot
+from pcs_gateway.backends.outlier.ways import Bearing
 from pcs_gateway.processes.messages import (
     Acknowledged,
     ControlMessage,
@@ -32,7 +33,7 @@ SNAPSHOT = Snapshot(4, {"workers": "auto"}, (POOL, PoolSnapshot("other", 1, ()))
         Hello(1, 2, 3),
         Acknowledged(4),
         Measurements(5, Delta(reasons={"refused": 6})),
-        Evidence((EvidenceEntry("pcs", "one", 5, False, "connection_refused"),)),
+        Evidence((EvidenceEntry("pcs", "one", 5, 2, "connection_refused", 7.5, Bearing.LATE, accuses=True),)),
     ],
 )
 def test_worker_message_survives(message: WorkerMessage) -> None:

@@ -1,0 +1,117 @@
+"""
+Watches attempts that wait for an answer, with each sweep: which backends are silent, and what that costs.
+
+The sweep tells of every exchange that waits (`waits`), then each pool is looked at (`look`), then what was
+gathered is forgotten. What silence is stands in `backends.outlier.hanging`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from pcs_gateway.backends.outlier.hanging import (
+    FAILED_SECONDS,
+    SLOWEST_SECONDS,
+    failed_after,
+    is_silent,
+    patience,
+)
+from pcs_gateway.proxy.phases import CONNECTING, STREAMING
+
+if TYPE_CHECKING:
+    from pcs_gateway.backends.member import Member
+    from pcs_gateway.proxy.exchange import Exchange
+
+_Waits = tuple["Exchange", float]
+"""An exchange, and since when it waits."""
+
+
+class HangWatch:
+    """The attempts of one worker that wait."""
+
+    __slots__ = ("_counted", "_last_look", "_old", "_slowest", "_waiting")
+
+    def __init__(self) -> None:
+        self._waiting: dict[Member, list[_Waits]] = {}
+        self._counted: dict[Exchange, Member] = {}
+        self._old: dict[Exchange, tuple[str, float]] = {}
+        self._slowest: dict[str, tuple[float, float]] = {}
+        self._last_look = 0.0
+
+    def __repr__(self) -> str:
+        return f"<HangWatch: {len(self._counted)} attempts given up>"
+
+    def waits(self, exchange: Exchange) -> None:
+        """Take an exchange that waits for a connection or a response head."""
+        member = exchange.lease.member if exchange.lease is not None else None
+        if member is not None:
+            since = exchange.attempted if exchange.phase == CONNECTING else exchange.sent
+            self._waiting.setdefault(member, []).append((exchange, since))
+
+    def count(self, member: Member) -> int:
+        """Give how many attempts wait for this backend."""
+        return len(self._waiting.get(member, ()))
+
+    def is_counted(self, exchange: Exchange, member: Member) -> bool:
+        """Tell whether the attempt was given up already: it must not be counted again."""
+        return bool(self._counted) and self._counted.get(exchange) is member
+
+    def since_last_look(self, now: float) -> float:
+        """Give the seconds since the last sweep."""
+        return now - self._last_look if self._last_look else 0.0
+
+    def look(
+        self, pool: str, ready: Sequence[Member], members: Sequence[Member], now: float
+    ) -> Iterator[tuple[Member, list[Exchange]]]:
+        """Give the members of a pool that are silent, with the attempts at them that have failed by now."""
+        waited_for = [member for member in members if member in self._waiting]
+        for member in waited_for:
+            others = [one.own.pace for one in ready if one is not member]
+            waiting = self._waiting[member]
+            self._note_old(pool, waiting, now)
+            seconds = patience(others)
+            if seconds is None or not is_silent(
+                member.own.pace,
+                [since for _, since in waiting],
+                member.active_connections,
+                others,
+                now,
+                seconds,
+            ):
+                continue
+            limit = failed_after(seconds, self._slowest_answer(pool, now))
+            failed = [
+                exchange
+                for exchange, since in waiting
+                if now - since >= limit and self._counted.get(exchange) is not member
+            ]
+            for exchange in failed:
+                self._counted[exchange] = member
+            yield member, failed
+
+    def forget(self, now: float) -> None:
+        """All pools were looked at."""
+        waiting = {exchange for members in self._waiting.values() for exchange, _ in members}
+        self._waiting = {}
+        self._last_look = now
+        if self._counted:
+            self._counted = {one: member for one, member in self._counted.items() if one in waiting}
+        if self._old:
+            self._learn([one for one in self._old if one not in waiting], now)
+
+    def _note_old(self, pool: str, waiting: Sequence[_Waits], now: float) -> None:
+        for exchange, since in waiting:
+            if now - since >= FAILED_SECONDS:
+                self._old[exchange] = (pool, since)
+
+    def _learn(self, over: Sequence[Exchange], now: float) -> None:
+        """Answers that took long, but came, are normal for their pool."""
+        for exchange in over:
+            pool, since = self._old.pop(exchange)
+            if exchange.phase >= STREAMING and exchange.status and not exchange.reason:
+                self._slowest[pool] = (max(now - since, self._slowest_answer(pool, now)), now)
+
+    def _slowest_answer(self, pool: str, now: float) -> float:
+        slowest, seen = self._slowest.get(pool, (0.0, 0.0))
+        return slowest if now - seen <= SLOWEST_SECONDS else 0.0
