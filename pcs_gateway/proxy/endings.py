@@ -14,7 +14,7 @@ from pcs_gateway.http.refusals import Refusal
 from pcs_gateway.proxy.attempts import Failure
 from pcs_gateway.proxy.evidence import broke_off
 from pcs_gateway.proxy.leftover import Leftover
-from pcs_gateway.proxy.phases import CONNECTING, RECEIVING, STREAMING, TUNNELLING, WAITING
+from pcs_gateway.proxy.phases import RECEIVING, STREAMING, TUNNELLING, WAITING
 
 if TYPE_CHECKING:
     from pcs_gateway.proxy.exchange import Exchange
@@ -156,8 +156,7 @@ def look_after(exchange: Exchange, now: float) -> None:
     if exchange.deadline < now:
         expired(exchange, now)
         return
-    if CONNECTING <= exchange.phase <= WAITING and exchange.is_request_sent and not exchange.is_leftover:
-        exchange.plane.evidence.hangs.waits(exchange)
+    exchange.plane.evidence.hangs.look_at(exchange)
     body, connection = exchange.body, exchange.connection
     if body is None or body.is_complete or connection is None:
         return

@@ -1,7 +1,7 @@
 """
 Watches attempts that wait for an answer, with each sweep: which backends are silent, and what that costs.
 
-The sweep tells of every exchange that waits (`waits`), then each pool is looked at (`look`), then what was
+The sweep shows every exchange (`look_at`), then each pool is looked at (`look`), then what was
 gathered is forgotten. What silence is stands in `backends.outlier.hanging`.
 """
 
@@ -17,7 +17,7 @@ from pcs_gateway.backends.outlier.hanging import (
     is_silent,
     patience,
 )
-from pcs_gateway.proxy.phases import CONNECTING, STREAMING
+from pcs_gateway.proxy.phases import CONNECTING, STREAMING, WAITING
 
 if TYPE_CHECKING:
     from pcs_gateway.backends.member import Member
@@ -42,11 +42,14 @@ class HangWatch:
     def __repr__(self) -> str:
         return f"<HangWatch: {len(self._counted)} attempts given up>"
 
-    def waits(self, exchange: Exchange) -> None:
-        """Take an exchange that waits for a connection or a response head."""
+    def look_at(self, exchange: Exchange) -> None:
+        """Note an exchange if it waits for a connection or a response head."""
+        phase = exchange.phase
+        if phase < CONNECTING or phase > WAITING or exchange.is_leftover or not exchange.is_request_sent:
+            return
         member = exchange.lease.member if exchange.lease is not None else None
         if member is not None:
-            since = exchange.attempted if exchange.phase == CONNECTING else exchange.sent
+            since = exchange.attempted if phase == CONNECTING else exchange.sent
             self._waiting.setdefault(member, []).append((exchange, since))
 
     def count(self, member: Member) -> int:
