@@ -5,7 +5,8 @@ Our own benchmark backend, on uvloop and llhttp: where nginx is missing, and whe
 
 Each port is one backend. `/files/1m` and `/files/1g` give that many bytes, `/imbalance` the time
 average of (max - min) in flight per weight over all ports since it was last asked, anything else
-1 KB of JSON, after an exponentially distributed delay when one is given.
+1 KB of JSON once the request has come (of a target that ends with /slow the first part of the body is
+read slowly), after an exponentially distributed delay when one is given.
 """
 
 import asyncio
@@ -25,6 +26,9 @@ _JSON = json_document().encode()
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
 _ANSWER = _HEAD % (b"application/json", len(_JSON)) + _JSON
 _PIECE = bytes(1 << 18)
+_SLOW_READS = 50
+_SLOW_PAUSE = 0.1
+"""Of a target that ends with /slow the first reads of the body are made slowly: five seconds in all."""
 _FILES = {b"/files/1m": 1 << 20, b"/files/1g": 1 << 30}
 
 
@@ -41,6 +45,7 @@ class Backend(asyncio.Protocol):
         self._left = 0
         self._paused = False
         self._waiting: asyncio.TimerHandle | None = None
+        self._slow_reads = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
@@ -52,9 +57,15 @@ class Backend(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)
+        if self._slow_reads:
+            self._slow_reads -= 1
+            self._transport.pause_reading()
+            self._loop.call_later(_SLOW_PAUSE, self._transport.resume_reading)
 
     def on_url(self, url: bytes) -> None:
         self._target = url
+        if url.endswith(b"/slow"):
+            self._slow_reads = _SLOW_READS
 
     def on_message_complete(self) -> None:
         if self._target == b"/imbalance":

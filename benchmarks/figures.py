@@ -34,12 +34,14 @@ def download(command: tuple[str, ...]) -> list[Figure]:
         setup = servers.Setup(directory, backend.port, gateway_command=command)
         running = _start(stack, LARGE_PROXIES, setup)
         found = {name: [large_body.download(server)] for name, server in running.items()}
+        slow = {name: [large_body.download_slowly(server)] for name, server in running.items()}
         for _ in range(LARGE_ROUNDS - 1):
             for name, server in running.items():
                 found[name].append(large_body.download(server))
     figures = [figure for name, bodies in found.items() for figure in _body_figures(name, bodies, "down")]
+    figures += [_growth(name, bodies, "down, slow reader") for name, bodies in slow.items()]
     if "gateway" in found and "nginx" in found:
-        figures.append(_time_ratio(found["gateway"], found["nginx"]))
+        figures.append(_time_ratio(found["gateway"], found["nginx"], "down"))
     return figures
 
 
@@ -49,13 +51,22 @@ def upload(command: tuple[str, ...]) -> list[Figure]:
         directory = stack.enter_context(servers.scratch_directory())
         backend = stack.enter_context(servers.delaying_backends(directory, (1,), 0.0))
         setup = servers.Setup(directory, backend.port, gateway_command=command)
-        running = _start(stack, ("gateway", "haproxy"), setup)
-        found = {name: [large_body.upload(server) for _ in range(2)] for name, server in running.items()}
-    return [figure for name, bodies in found.items() for figure in _body_figures(name, bodies, "up")]
+        running = _start(stack, LARGE_PROXIES, setup)
+        found: dict[str, list[large_body.LargeBody]] = {name: [] for name in running}
+        for _ in range(LARGE_ROUNDS):
+            for name, server in running.items():
+                found[name].append(large_body.upload(server))
+        slow = {name: [large_body.upload_slowly(server)] for name, server in running.items()}
+    figures = [figure for name, bodies in found.items() for figure in _body_figures(name, bodies, "up")]
+    figures += [_growth(name, bodies, "up, slow backend") for name, bodies in slow.items()]
+    if "gateway" in found and "nginx" in found:
+        figures.append(_time_ratio(found["gateway"], found["nginx"], "up"))
+    return figures
 
 
 def idle(command: tuple[str, ...]) -> list[Figure]:
-    """Hold idle keep-alive connections."""
+    """Hold idle keep-alive connections, 10,000 where the system lets one process have so many."""
+    many = idle_connections.raise_descriptor_limit()
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(servers.scratch_directory())
         backend = stack.enter_context(servers.backend(directory))
@@ -65,10 +76,10 @@ def idle(command: tuple[str, ...]) -> list[Figure]:
                 name="idle-connection",
                 title="idle keep-alive connection",
                 target=name,
-                value=idle_connections.bytes_per_connection(server) / 1024,
+                value=idle_connections.bytes_per_connection(server, many=many) / 1024,
                 unit="KiB",
                 budget=budgets.IDLE_CONNECTION_KIB if name == "gateway" else None,
-                note=f"PSS, from {idle_connections.FEW} to {idle_connections.MANY} connections",
+                note=f"PSS, from {idle_connections.FEW:,} to {many:,} connections",
             )
             for name, server in _start(stack, IDLE_PROXIES, setup).items()
         ]
@@ -146,25 +157,29 @@ def _body_figures(name: str, bodies: list[large_body.LargeBody], way: str) -> li
             unit="MiB/s",
             note=f"{min(rates):.0f}–{max(rates):.0f}; CPU {median([b.cpu_seconds for b in bodies]):.2f} s",
         ),
-        Figure(
-            name=f"body-{way}-growth",
-            title=f"1 GiB {way}, growth of the largest process",
-            target=name,
-            value=max(body.growth for body in bodies) / MIB,
-            unit="MiB",
-            budget=budgets.LARGE_BODY_GROWTH_MIB if name == "gateway" else None,
-            note="peak resident size over what it held before",
-        ),
+        _growth(name, bodies, way),
     ]
 
 
-def _time_ratio(gateway: list[large_body.LargeBody], nginx: list[large_body.LargeBody]) -> Figure:
+def _growth(name: str, bodies: list[large_body.LargeBody], way: str) -> Figure:
+    return Figure(
+        name=f"body-{way.replace(', ', '-').replace(' ', '-')}-growth",
+        title=f"1 GiB {way}, growth of the largest process",
+        target=name,
+        value=max(body.growth for body in bodies) / MIB,
+        unit="MiB",
+        budget=budgets.LARGE_BODY_GROWTH_MIB if name == "gateway" else None,
+        note="peak resident size over what it held before",
+    )
+
+
+def _time_ratio(gateway: list[large_body.LargeBody], nginx: list[large_body.LargeBody], way: str) -> Figure:
     ratio = paired_ratio(
         [1 / body.bytes_per_second for body in gateway], [1 / body.bytes_per_second for body in nginx]
     )
     return Figure(
-        name="body-down-time-ratio",
-        title="1 GiB down, time against nginx",
+        name=f"body-{way}-time-ratio",
+        title=f"1 GiB {way}, time against nginx",
         target="gateway",
         value=ratio.median,
         unit="×",

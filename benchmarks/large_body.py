@@ -4,6 +4,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks import accounting
@@ -12,6 +13,10 @@ from benchmarks.servers import Server
 SIZE = 1 << 30
 _PIECE = 1 << 18
 _TIMEOUT = 30.0
+SLOW_SECONDS = 5.0
+_SLOW_PIECE = 4096
+_SLOW_PAUSE = 0.01
+"""A slow reader takes 400 KiB/s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,16 @@ def upload(server: Server) -> LargeBody:
     return _measured(server, _send)
 
 
+def download_slowly(server: Server) -> LargeBody:
+    """Get it with a reader that for some seconds takes a little at a time, and the rest at full speed."""
+    return _measured(server, partial(_receive, slow_seconds=SLOW_SECONDS))
+
+
+def upload_slowly(server: Server) -> LargeBody:
+    """Send it to a backend that reads the first part slowly."""
+    return _measured(server, partial(_send, target=b"/large-upload/slow"))
+
+
 def _measured(server: Server, transfer: Callable[[socket.socket], None]) -> LargeBody:
     before = _resident(server)
     used = accounting.usage(server.pid)
@@ -61,20 +76,24 @@ def _resident(server: Server) -> dict[int, int]:
     return held
 
 
-def _receive(connection: socket.socket) -> None:
+def _receive(connection: socket.socket, slow_seconds: float = 0.0) -> None:
     connection.sendall(b"GET /files/1g HTTP/1.1\r\nHost: benchmark\r\n\r\n")
     head, body = _read_head(connection)
     _check(head)
     left = SIZE - len(body)
     buffer = bytearray(_PIECE)
+    until = time.monotonic() + slow_seconds
+    while left > 0 and time.monotonic() < until:
+        left -= connection.recv_into(buffer, _SLOW_PIECE)
+        time.sleep(_SLOW_PAUSE)
     while left > 0 and (count := connection.recv_into(buffer)):
         left -= count
     if left:
         raise ConnectionError(f"{left} bytes of the body did not come")
 
 
-def _send(connection: socket.socket) -> None:
-    connection.sendall(b"POST /upload HTTP/1.1\r\nHost: benchmark\r\nContent-Length: %d\r\n\r\n" % SIZE)
+def _send(connection: socket.socket, target: bytes = b"/large-upload") -> None:
+    connection.sendall(b"POST %b HTTP/1.1\r\nHost: benchmark\r\nContent-Length: %d\r\n\r\n" % (target, SIZE))
     piece = bytes(_PIECE)
     for _ in range(SIZE // _PIECE):
         connection.sendall(piece)
