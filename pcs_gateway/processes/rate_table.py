@@ -50,10 +50,11 @@ _LINGER_SECONDS = 60.0
 """How long the row of a worker that is gone is still read."""
 
 
-Standing = tuple[int, int, int, int, int, int, int]
+Standing = tuple[int, int, int, int, int, int, int, int]
 """
-What a look at one key found: the moment, the key's first cell with its due time and base, the second with its
-own. Times in units of the limit.
+What a look at one key found: how far ahead the moment is when a request may pass (0 or less: it may now), the
+moment of the look, the key's first cell with its due time and base, the second with its own. Times in units of
+the limit; `SharedRate.wait` makes seconds of them.
 """
 
 
@@ -161,20 +162,20 @@ class SharedRate:
         else:
             due, base = _joined(ones)
         if others is None:
-            second_base = other >> _DEBT_BITS
-            return at, first, due, base, second, second_base + (other & _DEBT_MASK), second_base
-        return (at, first, due, base, second, *_joined(others))
+            other_base = other >> _DEBT_BITS
+            other_due = other_base + (other & _DEBT_MASK)
+        else:
+            other_due, other_base = _joined(others)
+        ahead = (due if due < other_due else other_due) - self._tolerance - at  # noqa: FURB136 (no call)
+        return ahead, at, first, due, base, second, other_due, other_base
 
     def wait(self, standing: Standing) -> float:
         """Return the seconds until a request may pass; 0.0 when it may now."""
-        at, _, due, _, _, other, _ = standing
-        lower = due if due < other else other  # noqa: FURB136 (no call)
-        ahead = lower - self._tolerance - at
-        return 0.0 if ahead <= 0 else ahead / self._scale
+        return max(standing[0], 0) / self._scale
 
     def take(self, standing: Standing) -> None:
         """Count one request that passes."""
-        at, first, one, base, second, other, other_base = standing
+        _, at, first, one, base, second, other, other_base = standing
         # Busy neighbours may have brought one cell so far that this key alone, and all that workers can miss
         # of each other, would never: it says more than enough already, and must not grow without end.
         most = at + self._tolerance + UNITS * len(self._table.rows)
@@ -190,7 +191,7 @@ class SharedRate:
         return sum(self._is_live(cell, now) for cell in sample) / len(sample)
 
     def _is_live(self, cell: int, now: float) -> bool:
-        at, _, due, *_ = self.look((cell, cell), now)
+        _, at, _, due, *_ = self.look((cell, cell), now)
         return due > at
 
     def _add(self, cell: int, due: int, base: int, at: int) -> None:

@@ -148,9 +148,8 @@ class Admission:
                 continue
             shared = limit.shared
             standing = shared.look(cells, now)
-            wait = shared.wait(standing)
-            if wait > longest:
-                longest = wait
+            if standing[0] > 0:
+                longest = max(shared.wait(standing), longest)
             found.append((shared, standing))
         if longest:
             raise RateLimited(longest)
