@@ -52,9 +52,9 @@ _LINGER_SECONDS = 60.0
 
 Standing = tuple[int, int, int, int, int, int, int, int]
 """
-What a look at one key found: how far ahead the moment is when a request may pass (0 or less: it may now), the
-moment of the look, the key's first cell with its due time and base, the second with its own. Times in units of
-the limit; `SharedRate.wait` makes seconds of them.
+What a look at one key found: how far ahead the moment is when a request may pass (0 or less: it may now),
+the moment of the look, the key's first cell with its due time and base, the second with its own. Times in
+units of the limit; `SharedRate.wait` makes seconds of them.
 """
 
 
