@@ -20,13 +20,18 @@ MIB = 1 << 20
 NOBODY: dict[str, Any] = {"trusted_proxies": []}
 
 
+async def has_come(gateway: Gateway, count: int) -> None:
+    """Wait until so many bytes of a head have come."""
+    await until(lambda: count == sum(len(one._pending) for one in gateway.plane.connections))
+
+
 class TestSlowHeads:
     async def test_dripping_is_ended_from_the_first_byte_on(self) -> None:
         """A byte each second does not move the deadline: after `request_head` comes 408, and the end."""
         async with talking(echoing) as (client, gateway, backend):
-            for octet in b"GET / HTTP/1":
+            for count, octet in enumerate(b"GET / HTTP/1", 1):
                 client.writer.write(bytes((octet,)))
-                await until(lambda: any(one._pending for one in gateway.plane.connections))
+                await has_come(gateway, count)
                 gateway.jump(0.9)
             answer = await client.read_answer()
 

@@ -141,6 +141,14 @@ class TestKeys:
 
         assert most_beyond(admitted, 100.0) <= 6
 
+    def test_a_cell_of_many_busy_keys_does_not_run_ahead_without_end(self) -> None:
+        """It says that nobody may pass now, which is enough; when they are gone it is soon free again."""
+        (limit,) = share(1, 10.0, 5)
+        admitted = sum(admit(limit, (1, key), LATE) for key in range(2, 402) for _ in range(5))
+
+        assert 2000 == admitted
+        assert 0.0 < limit.wait(limit.look((1, 1), LATE)) < 0.5
+
     def test_fill_is_the_share_of_cells_in_use(self) -> None:
         """Whoever counts in them; what is over is not in use any more."""
         board = Scoreboard.create()
@@ -164,6 +172,18 @@ class TestSeveralWorkers:
             admitted += admit(chance.choice(limits), cells, now)
 
         assert 1048 <= admitted <= 1050
+
+    @pytest.mark.parametrize("later", [0.0, 0.1, 0.3])
+    def test_beginnings_at_the_same_moment_are_both_counted(self, later: float) -> None:
+        """Two workers that find a full bucket and do not see each other write two bases; neither is lost."""
+        one, other = share(2, 1.0, 1)
+        cells = one.cells(b"a")
+        standings = one.look(cells, LATE), other.look(cells, LATE + later)
+        one.take(standings[0])
+        other.take(standings[1])
+
+        assert not admit(one, cells, LATE + later + 1.2)
+        assert admit(one, cells, LATE + 2.01)
 
     def test_what_a_dead_worker_admitted_counts_on(self) -> None:
         """Neither the others nor its successor in the row begin anew."""
