@@ -30,9 +30,11 @@ from pcs_gateway.control.admin.application import AdminApi
 from pcs_gateway.control.config import is_loopback
 from pcs_gateway.control.configuration import Configuration
 from pcs_gateway.control.health.checks import Checker
+from pcs_gateway.control.limiting import ConcurrencyLimiter
 from pcs_gateway.control.loop import ControlPlane
 from pcs_gateway.control.publishing import Publisher
 from pcs_gateway.control.reloading import Reloader
+from pcs_gateway.control.repeating import repeat
 from pcs_gateway.control.resolving import NameLookup
 from pcs_gateway.control.roster import Roster
 from pcs_gateway.control.state import State, StateFile
@@ -143,6 +145,7 @@ class ControlProcess:
         self._state_file = StateFile(Path(plan.state_directory))
         self._checker = Checker(self._addresses)
         self._plane = self._compose_plane(self._state_file.load())
+        self._limiter = ConcurrencyLimiter(self._plane.roster, self._scoreboard, clock)
         self._link = SupervisorLink(plan.link_fd, self._on_drain, self._on_reload)
         self._reloader = Reloader(
             self._source,
@@ -186,6 +189,7 @@ class ControlProcess:
     def on_measurements(self, worker: Hello, delta: Delta) -> None:
         """Add what a worker measured."""
         self._store.add(delta, self._clock.monotonic())
+        self._limiter.add(delta)
 
     def on_evidence(self, worker: Hello, entries: tuple[EvidenceEntry, ...]) -> None:
         """Judge what traffic says about backends."""
@@ -226,17 +230,19 @@ class ControlProcess:
             self._link.start()
             admin = await self._serve_admin()
             watching = asyncio.create_task(watch.run(self._file_changed, self._stop))
+            limiting = asyncio.create_task(repeat(self._limiter.tick, self._clock, "concurrency limits"))
             try:
                 await self._begin()
                 self._plane.start()
                 await self._stop.wait()
             finally:
                 self._stop.set()
+                limiting.cancel()
                 await admin.cleanup()
                 await self._plane.close()
                 await self._workers.close()
                 self._link.close()
-                await asyncio.gather(watching, *self._reloads, return_exceptions=True)
+                await asyncio.gather(watching, limiting, *self._reloads, return_exceptions=True)
 
     async def _begin(self) -> None:
         """Put in force what the file says; what was published before, when the file is no good."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from pcs_gateway.section import Integer, Method, Number, Section
+from pcs_gateway.section import FieldName, Integer, Method, Number, Section
 from pcs_gateway.units import Duration, Ratio
 
 HEDGE_AFTER_ALLOWED = 'a percentile from p50 to p99.9, or a duration such as "50ms"'
@@ -43,7 +43,7 @@ RetryCause = Annotated[str | int, BeforeValidator(_retry_cause)]
 
 
 class QueueConfig(Section):
-    """Where requests wait when every backend is at `connections.max_per_backend`."""
+    """Where requests wait when every backend is at `connections.max_per_backend`, or the pool at its own."""
 
     max_waiting: Annotated[Integer, Field(ge=0, le=1_000_000)] = 512
     """Most requests that wait in all workers; beyond it the answer is 503 at once."""
@@ -52,7 +52,12 @@ class QueueConfig(Section):
     """How long a request waits at most; then the answer is 503."""
 
     overload_timeout: Duration = 0.005
-    """How long it waits while the queue has not been empty for long."""
+    """How long it waits while the queue is overloaded: it was not empty for 100 ms, or for the time that an
+    attempt takes where that is longer. Then the newest goes first. As long as `timeout`: no difference."""
+
+    priority_header: FieldName | None = None
+    """Field with the priority class of a request: high, normal or low, or an urgency of RFC 9218 (u=0 to
+    u=7). Peers in `forwarding.trusted_proxies` may raise the route's class, everybody may lower it."""
 
 
 class ConcurrencyConfig(Section):

@@ -68,11 +68,16 @@ def headlines(document: dict[str, Any]) -> list[str]:
 
 def table(name: str, pool: dict[str, Any]) -> Table:
     """Return one pool as a table, a row for each backend."""
-    waiting = f", {pool['waiting']} waiting" if pool["waiting"] else ""
-    shared = pool["shared_failure"]
-    alike = f"; all backends fail alike: {shared['kind']}" if shared else ""
-    title = f"{name} ({pool['strategy']}{waiting}{alike})"
-    result = Table(title=title, title_justify="left", title_style="bold")
+    facts = [pool["strategy"]]
+    if pool["waiting"]:
+        facts.append(f"{pool['waiting']} waiting")
+    if pool["overloaded_workers"]:
+        facts.append("overloaded")
+    if pool["concurrency_limit"]:
+        facts.append(f"at most {pool['concurrency_limit']} in flight")
+    if pool["shared_failure"]:
+        facts.append(f"all backends fail alike: {pool['shared_failure']['kind']}")
+    result = Table(title=f"{name} ({', '.join(facts)})", title_justify="left", title_style="bold")
     for column in ("backend", "state"):
         result.add_column(column, overflow="fold")
     for column in ("in flight", "weight", "p50", "p95", "p99"):

@@ -14,8 +14,6 @@ BEFORE_THE_ROUTE = "applies before the route is known: only the section of the w
 
 WITHOUT_EFFECT: Mapping[str, str] = {
     "listen.*.tls": "TLS is not built yet; this address is not opened, plain text is no substitute",
-    "pools.*.queue.overload_timeout": "shedding of old waiters is not built yet",
-    "pools.*.concurrency": "limits on a whole pool are not built yet; connections.max_per_backend holds",
     "pools.*.retry.on": "only failed connects and resets before the response are tried again yet",
     "pools.*.retry.budget": "retry budgets are not built yet",
     "pools.*.retry.backoff": "pauses before a retry are not built yet",

@@ -150,6 +150,8 @@ class GatewayView:
                 for level in levels
             ),
             waiters={name: self._waiters(name) for name in self._plane.roster.pools},
+            limits={name: limit for name in self._plane.roster.pools if (limit := self._limit(name))},
+            overloaded={name: self._overloaded(name) for name in self._plane.roster.pools},
             client_connections={str(row.index): row.client_connections for row in self._workers()},
             rate_limit_fill=self._rate_limit_fill(),
             worker_restarts=self._scoreboard.worker_restarts,
@@ -196,6 +198,16 @@ class GatewayView:
         slot = self._plane.roster.slot(pool)
         return sum(row.waiters[slot] for row in self._workers())
 
+    def _limit(self, pool: str) -> int:
+        """Return the limit on attempts in flight that workers apply; 0 when there is none."""
+        slot = self._plane.roster.slot(pool)
+        return max([row.limits[slot] for row in self._workers()], default=0)
+
+    def _overloaded(self, pool: str) -> int:
+        """Return in how many workers the queue of a pool is overloaded."""
+        slot = self._plane.roster.slot(pool)
+        return sum(row.overloads[slot] for row in self._workers())
+
     def _worker(self, row: Row) -> dict[str, Any]:
         return {
             "row": row.index,
@@ -227,6 +239,8 @@ class GatewayView:
             "waiting": self._waiters(name),
             "levels": self._levels(name),
             "shared_failure": self._shared_failure(name),
+            "overloaded_workers": self._overloaded(name),
+            "concurrency_limit": self._limit(name) or None,
             "response_time": msgspec.to_builtins(summarize_durations(merged)),
             "backends": [
                 self.backend(one, durations.get((name, one.config.name), Histogram())) for one in members

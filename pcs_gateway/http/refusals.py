@@ -146,6 +146,18 @@ class Refusal(Enum):
         "Every backend is at its limit and the queue is full.",
         False,
     )
+    OVERLOAD = (
+        503,
+        "connection_limit_reached",
+        "More is asked for than can be done; waiting is kept short.",
+        False,
+    )
+    CONCURRENCY_LIMIT = (
+        503,
+        "connection_limit_reached",
+        "The pool is at its limit on attempts in flight.",
+        False,
+    )
     CONNECT_FAILED = (502, "connection_refused", "No connection to a backend could be made.", False)
     CONNECT_TIMEOUT = (504, "connection_timeout", "Connecting to a backend took too long.", False)
     UPSTREAM_RESET = (

@@ -52,7 +52,7 @@ _CLIENTS_AT = -(-(_HEAD_BYTES + ROWS * _ROW_BYTES) // 2**16) * 2**16
 _TABLE_BYTES = _CLIENTS_AT + ROWS * client_cells.ROW_BYTES
 _SECRET_AT = 8 * _CELL
 
-LAYOUT: Final = 2
+LAYOUT: Final = 3
 """
 Number of the layout below, first cell of the table; another one means other code: raise it with each change.
 
@@ -95,10 +95,24 @@ class Row:
         connections: Connections this process holds to backends, pooled and leased, by column.
         latency: This process's running average of time to first byte, in seconds, by column.
         waiters: Exchanges that wait for a lease, by slot of their pool.
+        limits: The limit on attempts in flight to a pool, by its slot; 0: none. A worker shows the one that
+            it applies, the control process the one that it found.
+        overloads: 1 where this process' queue for a pool is overloaded, by its slot.
         cells: The whole numbers below, as stored.
     """
 
-    __slots__ = ("_beat", "_bytes", "cells", "connections", "in_flight", "index", "latency", "waiters")
+    __slots__ = (
+        "_beat",
+        "_bytes",
+        "cells",
+        "connections",
+        "in_flight",
+        "index",
+        "latency",
+        "limits",
+        "overloads",
+        "waiters",
+    )
 
     pid = _Cell(0, "Process id; 0 when the row is free. Written by the supervisor.")
     incarnation = _Cell(1, "Unlike that of any other process, of other gateways too. By the supervisor.")
@@ -118,7 +132,11 @@ class Row:
         self.connections = view[head + _COLUMN_BYTES : head + 2 * _COLUMN_BYTES].cast("q")
         self.latency = view[head + 2 * _COLUMN_BYTES : head + 3 * _COLUMN_BYTES].cast("d")
         waiters = head + 3 * _COLUMN_BYTES
-        self.waiters = view[waiters : waiters + POOLS * _CELL].cast("q")
+        of_pools = [
+            view[at : at + POOLS * _CELL].cast("q")
+            for at in range(waiters, waiters + 3 * POOLS * _CELL, POOLS * _CELL)
+        ]
+        self.waiters, self.limits, self.overloads = of_pools
 
     def __repr__(self) -> str:
         role = Role(self.role).name.lower()

@@ -236,6 +236,9 @@ class RouteConfig(Section):
     """Whether a request changes something. true: repeated only where no byte was sent; false: may be repeated
     whatever its method; absent: as its method says."""
 
+    priority: Literal["high", "normal", "low"] = "normal"
+    """Who is served first, and shed last, when the pool has more requests than it can take."""
+
     cache: RouteCacheConfig | None = None
     """What is stored of the responses; absent: nothing."""
 

@@ -17,6 +17,7 @@ from pcs_gateway.balancing import LoadBalancer, Rules, choice, make_strategy
 from pcs_gateway.http.forwarding import Forwarding, Identities
 from pcs_gateway.http.refusals import Refusal
 from pcs_gateway.http.request_fields import RequestFieldsReader
+from pcs_gateway.processes.pool_cells import PoolCells
 from pcs_gateway.processes.rate_table import RateTable
 from pcs_gateway.proxy.admission import admissions
 from pcs_gateway.proxy.client_connections import ClientConnections
@@ -86,6 +87,7 @@ class DataPlane:
         self.monotonic = clock.monotonic
         self._time = clock.time
         self._random = random
+        self._scoreboard = scoreboard
         self._others = OtherWorkers(scoreboard, row)
         self._row = row
         self._rate_table = RateTable(scoreboard, row.index)
@@ -197,6 +199,7 @@ class DataPlane:
             # an exchange that came before the change may still hold it: nobody is left to lease there
             pool.balancer.replace((), 0)
             pool.serve_waiters()
+            pool.queue.close()
 
     def replace_pool(self, snapshot: PoolSnapshot) -> None:
         """Take over one pool: readiness, weights, addresses, members."""
@@ -242,14 +245,14 @@ class DataPlane:
     def _new_pool(self, snapshot: PoolSnapshot, config: PoolConfig) -> UpstreamPool:
         return UpstreamPool(
             snapshot.name,
-            snapshot.slot,
             config,
             self._new_balancer(snapshot, config),
-            self._row,
+            PoolCells(self._scoreboard, self._row, snapshot.slot),
             self.delays,
             self.loop,
             self.monotonic,
-            self._others.waiting,
+            self._random,
+            self.recorder,
         )
 
     def _new_balancer(self, snapshot: PoolSnapshot, config: PoolConfig) -> LoadBalancer:

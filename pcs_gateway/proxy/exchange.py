@@ -23,7 +23,7 @@ from pcs_gateway.http.request_fields import RequestFields
 from pcs_gateway.proxy.answers import Answer, fixed, problem
 from pcs_gateway.proxy.evidence import complete, judge
 from pcs_gateway.proxy.failing import no_backend
-from pcs_gateway.proxy.phases import CONNECTING, NEVER, OVER, QUEUED, RECEIVING, STREAMING, WAITING
+from pcs_gateway.proxy.phases import CONNECTING, NEVER, OVER, RECEIVING, STREAMING, WAITING
 from pcs_gateway.proxy.receiving import begin_with_care, require_fitness
 from pcs_gateway.proxy.request_writer import request_head
 from pcs_gateway.proxy.response_writer import own_answer, response_head, response_more, whole_response
@@ -169,17 +169,15 @@ class Exchange(ExchangeRecord):
     def attempt(self, pool: UpstreamPool, now: float) -> None:
         """Lease a backend and send the request; else queue, or answer that nobody can take it."""
         try:
-            lease = None if pool.waiters else pool.balancer.route_request(self, now, self.tried)
+            leases = pool.queue.lease if pool.is_gated else pool.balancer.route_request
+            lease = leases(self, now, self.tried)
         except NoHealthyInstances:
             no_backend(self)
             return
         if lease is not None:
             self.leased(lease, now)
             return
-        self.phase = QUEUED
-        self.deadline = self.total_from + self.matched.request_total
-        if not pool.wait(self):
-            self.refuse(Refusal.QUEUE_FULL)
+        pool.queue.wait(self, now)
 
     def leased(self, lease: Lease, now: float) -> None:
         """Go on with a lease: on a pooled connection at once, else on a new one."""
@@ -231,7 +229,7 @@ class Exchange(ExchangeRecord):
         """Wait for a lease no longer."""
         pool = self.matched.upstream_pool if self.is_queued else None
         if pool is not None:
-            pool.leave(self)
+            pool.queue.leave(self)
 
     # respond: the response, as it comes
 

@@ -15,14 +15,13 @@ if TYPE_CHECKING:
 class OtherWorkers:
     """Reads the rows of all workers but one."""
 
-    __slots__ = ("_changes", "_in_flight", "_mine", "_scoreboard", "_waiters")
+    __slots__ = ("_changes", "_in_flight", "_mine", "_scoreboard")
 
     def __init__(self, scoreboard: Scoreboard, row: Row) -> None:
         self._scoreboard = scoreboard
         self._mine = row.index
         self._changes = -1
         self._in_flight: list[memoryview[int]] = []
-        self._waiters: list[memoryview[int]] = []
 
     def _look_for_rows(self) -> None:
         changes = self._scoreboard.cells[CHANGES]
@@ -31,7 +30,6 @@ class OtherWorkers:
             scoreboard = self._scoreboard
             rows = [scoreboard.row(index) for index in scoreboard.rows_in_use() if index != self._mine]
             self._in_flight = [row.in_flight for row in rows]
-            self._waiters = [row.waiters for row in rows]
 
     def refresh(self, members: Sequence[Member]) -> int:
         """Bring what members know of other workers' attempts up to date; give how many cells were read."""
@@ -64,8 +62,3 @@ class OtherWorkers:
         is_more = count > member.others
         member.refresh(count)
         return is_more
-
-    def waiting(self, slot: int) -> int:
-        """Exchanges that wait for a lease of a pool in all other workers."""
-        self._look_for_rows()
-        return sum([waiters[slot] for waiters in self._waiters])

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from pcs_gateway.balancing.priority import Priority
 from pcs_gateway.http.memo import Memo
 from pcs_gateway.http.refusals import Refusal, RequestRefused
 from pcs_gateway.http.targets import Target, normalise_path, read_target
@@ -46,6 +47,7 @@ class Route:
         admission: The rate limits that hold on it; None without any.
         upstream_pool: Where its requests go; None for a fixed answer.
         methods: None for all.
+        priority: Who is served first when the pool has more requests than it can take.
         is_plain: The request head depends on nothing but the client's fields and the target.
         response_head: `timeouts.response_head`, at hand.
         uses_latency: The pool's strategy weighs by latency.
@@ -65,6 +67,7 @@ class Route:
         "path_rewrite",
         "pattern",
         "prefix",
+        "priority",
         "request_edits",
         "request_total",
         "respond",
@@ -103,6 +106,7 @@ class Route:
         self.allow_ambiguous_paths = config.allow_ambiguous_paths
         self.allow_upgrade = config.allow_upgrade
         self.respond = config.respond
+        self.priority = Priority[config.priority.upper()]
         self.path_rewrite = PathRewrite(
             config.strip_prefix or "", config.add_prefix or "", config.rewrite or "", config.trailing_slash
         )

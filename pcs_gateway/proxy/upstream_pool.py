@@ -1,5 +1,5 @@
 """
-One pool in one worker: its members with their connections, and the exchanges that wait for a lease.
+One pool in one worker: its members with their connections. Who waits for a lease is in its `queue`.
 
 Connections are reused last in, first out, so that the ones which are not needed grow old together and are
 closed before the backend closes them.
@@ -8,28 +8,26 @@ closed before the backend closes them.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
+from random import Random
 from typing import TYPE_CHECKING
 
 from pcs_gateway.backends.backend import Backend
 from pcs_gateway.backends.member import Member
 from pcs_gateway.balancing import LoadBalancer
-from pcs_gateway.errors import NoHealthyInstances
 from pcs_gateway.http.messages import ResponseHead, read_response_head
-from pcs_gateway.http.refusals import Refusal
 from pcs_gateway.proxy.attempts import Failure
-from pcs_gateway.proxy.failing import attempt_failed, no_backend
+from pcs_gateway.proxy.failing import attempt_failed
+from pcs_gateway.proxy.queue import Queue
 from pcs_gateway.proxy.upstream import UpstreamConnection
 
 if TYPE_CHECKING:
     from pcs_gateway.backends.config import PoolConfig
+    from pcs_gateway.processes.pool_cells import PoolCells
     from pcs_gateway.processes.scoreboard import Row
-    from pcs_gateway.proxy.delays import Delay, Delays
+    from pcs_gateway.proxy.delays import Delays
     from pcs_gateway.proxy.exchange import Exchange
-
-POLL_SECONDS = 0.002
-"""How often a worker with waiters looks for leases that other workers gave back."""
+    from pcs_gateway.telemetry.recorder import Recorder
 
 REST_SECONDS = 0.02
 """How long a connection is not used after an answer without a body: a body that is sent all the same follows
@@ -96,23 +94,22 @@ class UpstreamPool:
 
     Attributes:
         slot: Index of the pool's cells in the scoreboard.
-        waiters: Exchanges that wait for a lease, first come first served.
+        queue: The exchanges that wait for a lease.
+        waiters: How many these are.
+        is_gated: Somebody waits or a limit on the whole pool holds: leases are given by the queue.
         swept: Monotonic seconds of the last sweep; precise enough for idle connections.
-        others_waiting: Gives how many exchanges wait in all other workers.
     """
 
     __slots__ = (
         "_delays",
-        "_is_polling",
         "_loop",
-        "_row",
         "balancer",
         "config",
         "connecting",
-        "monotonic",
+        "is_gated",
         "most_idle",
         "name",
-        "others_waiting",
+        "queue",
         "slot",
         "swept",
         "uses_latency",
@@ -122,38 +119,37 @@ class UpstreamPool:
     def __init__(  # noqa: PLR0913, PLR0917 - what a worker consists of, named once
         self,
         name: str,
-        slot: int,
         config: PoolConfig,
         balancer: LoadBalancer,
-        row: Row,
+        cells: PoolCells,
         delays: Delays,
         loop: asyncio.AbstractEventLoop,
         monotonic: Callable[[], float],
-        others_waiting: Callable[[int], int],
+        random: Random,
+        recorder: Recorder,
     ) -> None:
         self.name = name
-        self.slot = slot
+        self.slot = cells.slot
         self.balancer = balancer
         self.swept = monotonic()
-        self.configure(config)
-        self.monotonic = monotonic
-        self.others_waiting = others_waiting
-        self.waiters: deque[tuple[Exchange, Delay]] = deque()
+        self.waiters = 0
+        self.is_gated = False
         self.connecting: set[asyncio.Task[None]] = set()
-        self._row = row
         self._delays = delays
         self._loop = loop
-        self._is_polling = False
+        self.queue = Queue(self, cells, delays, monotonic, random, recorder)
+        self.configure(config)
 
     def __repr__(self) -> str:
         members = " | ".join(map(repr, self.balancer.members))
-        return f"<UpstreamPool {self.name}: {len(self.waiters)} waiting, {members}>"
+        return f"<UpstreamPool {self.name}: {self.waiters} waiting, {members}>"
 
     def configure(self, config: PoolConfig) -> None:
         """Take over the pool's section of the configuration."""
         self.config = config
         self.most_idle = config.connections.idle
         self.uses_latency = self.balancer.strategy.uses_latency
+        self.queue.configure(config)
 
     # connections
 
@@ -241,60 +237,11 @@ class UpstreamPool:
             while idle and idle[0].idle_since < oldest:
                 idle.pop(0).close()
         self.balancer.tick(now)
+        self.queue.tick(now)
 
-    # leases
-
-    def wait(self, exchange: Exchange) -> bool:
-        """Queue an exchange; False when the queue is full."""
-        queue = self.config.queue
-        if len(self.waiters) + self.others_waiting(self.slot) >= queue.max_waiting:
-            return False
-        exchange.is_queued = True
-        delay = self._delays.start(queue.timeout, lambda: exchange.refuse(Refusal.QUEUE_TIMEOUT))
-        self.waiters.append((exchange, delay))
-        self._row.waiters[self.slot] = len(self.waiters)
-        self._poll()
-        return True
-
-    def leave(self, exchange: Exchange) -> None:
-        """Take an exchange out of the queue."""
-        for entry in self.waiters:
-            if entry[0] is exchange:
-                entry[1].cancel()
-                self.waiters.remove(entry)
-                break
-        exchange.is_queued = False
-        self._row.waiters[self.slot] = len(self.waiters)
+    # waiting
 
     def serve_waiters(self) -> None:
-        """Give leases to those who wait, in order, as long as there are any to give."""
-        while self.waiters:
-            exchange, delay = self.waiters[0]
-            now = self.monotonic()
-            try:
-                lease = self.balancer.route_request(exchange, now, exchange.tried)
-            except NoHealthyInstances:
-                lease = None
-                unanswerable = True
-            else:
-                unanswerable = False
-                if lease is None:
-                    return
-            self.waiters.popleft()
-            delay.cancel()
-            exchange.is_queued = False
-            self._row.waiters[self.slot] = len(self.waiters)
-            if lease is not None:
-                exchange.leased(lease, now)
-            elif unanswerable:
-                no_backend(exchange)
-
-    def _poll(self) -> None:
-        if self.waiters and not self._is_polling:
-            self._is_polling = True
-            self._delays.start(POLL_SECONDS, self._polled)
-
-    def _polled(self) -> None:
-        self._is_polling = False
-        self.serve_waiters()
-        self._poll()
+        """A lease ended, or the pool has changed: give leases to those who wait."""
+        if self.waiters:
+            self.queue.serve()

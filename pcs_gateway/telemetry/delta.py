@@ -79,6 +79,25 @@ class BackendCounts(msgspec.Struct, array_like=True):
         add_counts(self.outcomes, other.outcomes)
 
 
+class QueueCounts(msgspec.Struct, array_like=True):
+    """
+    What became of those who waited for a lease of one pool.
+
+    Attributes:
+        waits: How long they waited who got one.
+        sheds: Who got none, by priority class and reason.
+    """
+
+    waits: Histogram
+    sheds: dict[str, dict[str, int]] = {}
+
+    def merge(self, other: QueueCounts) -> None:
+        """Add all that `other` counted."""
+        self.waits.merge(other.waits)
+        for priority, reasons in other.sheds.items():
+            add_counts(self.sheds.setdefault(priority, {}), reasons)
+
+
 class Delta(msgspec.Struct, array_like=True):
     """
     Everything measured in a stretch of time.
@@ -89,6 +108,7 @@ class Delta(msgspec.Struct, array_like=True):
         reasons: Exchanges and connections that the gateway refused or could not finish, by reason.
         errors: Exchanges that were errors (see `record.error_type`), by type.
         events: What is only counted, by `Event`.
+        queues: By pool.
     """
 
     exchanges: dict[str, dict[str, dict[int, ExchangeCounts]]] = {}
@@ -96,6 +116,7 @@ class Delta(msgspec.Struct, array_like=True):
     reasons: dict[str, int] = {}
     errors: dict[str, int] = {}
     events: dict[str, int] = {}
+    queues: dict[str, QueueCounts] = {}
 
     def __repr__(self) -> str:
         return (
@@ -122,7 +143,7 @@ class Delta(msgspec.Struct, array_like=True):
 
     def is_empty(self) -> bool:
         """Return whether nothing at all was measured."""
-        return not (self.exchanges or self.backends or self.reasons or self.errors or self.events)
+        return not any((self.exchanges, self.backends, self.reasons, self.errors, self.events, self.queues))
 
     def each_exchange(self) -> Iterator[tuple[str, str, int, ExchangeCounts]]:
         """Yield route, method, status and what was counted for them."""
@@ -146,6 +167,8 @@ class Delta(msgspec.Struct, array_like=True):
         add_counts(self.reasons, other.reasons)
         add_counts(self.errors, other.errors)
         add_counts(self.events, other.events)
+        for pool, queue in other.queues.items():
+            self.queues.setdefault(pool, QueueCounts(Histogram())).merge(queue)
 
     def exchange_counts(self, route: str, method: str, status: int) -> ExchangeCounts:
         """Return the counts of a route, method and status, begun at zero when there are none."""

@@ -85,6 +85,7 @@ class MeasurementCollector(Collector):
             ("reason",),
             {(reason,): count for reason, count in totals.reasons.items()},
         )
+        yield from self._queues(totals)
         yield counter(
             "errors",
             "Exchanges that failed through the service's fault.",
@@ -110,6 +111,25 @@ class MeasurementCollector(Collector):
         )
         yield counter("request_body_bytes", "Body bytes received from clients.", ("route",), request_bytes)
         yield counter("response_body_bytes", "Body bytes sent to clients.", ("route",), response_bytes)
+
+    def _queues(self, totals: Delta) -> Iterator[Metric]:
+        yield histogram(
+            "queue_wait_seconds",
+            "Time that requests waited for a backend who did not get one at once.",
+            ("pool",),
+            {(pool,): queue.waits for pool, queue in totals.queues.items()},
+        )
+        yield counter(
+            "sheds",
+            "Requests that got no backend because of the load, by their priority class.",
+            ("pool", "priority", "reason"),
+            {
+                (pool, priority, reason): count
+                for pool, queue in totals.queues.items()
+                for priority, reasons in queue.sheds.items()
+                for reason, count in reasons.items()
+            },
+        )
 
     def _events(self, events: Mapping[str, int]) -> Iterator[Metric]:
         yield counter(
@@ -170,6 +190,18 @@ class FiguresCollector(Collector):
             "Requests that wait for a backend.",
             ("pool",),
             {(pool,): count for pool, count in figures.waiters.items()},
+        )
+        yield gauge(
+            "concurrency_limit",
+            "Most attempts in flight to a whole pool, where that is limited.",
+            ("pool",),
+            {(pool,): limit for pool, limit in figures.limits.items()},
+        )
+        yield gauge(
+            "overloaded_workers",
+            "Workers in which a pool's queue is overloaded.",
+            ("pool",),
+            {(pool,): count for pool, count in figures.overloaded.items()},
         )
         yield gauge(
             "client_connections",

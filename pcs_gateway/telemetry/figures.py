@@ -46,6 +46,8 @@ class GatewayFigures(msgspec.Struct, frozen=True):
         backends: Every backend of every pool.
         levels: Every priority level of every pool.
         waiters: Requests that wait for a backend, by pool.
+        limits: The limit on attempts in flight to a whole pool, by pool; only where there is one.
+        overloaded: Workers whose queue is overloaded, by pool.
         client_connections: Open client connections, by worker.
         rate_limit_fill: Share of each rate limit's cells that are in use, by the limit's name.
         worker_restarts: Workers that were replaced because they died or hung, since the gateway started.
@@ -57,6 +59,8 @@ class GatewayFigures(msgspec.Struct, frozen=True):
     backends: tuple[BackendFigures, ...] = ()
     levels: tuple[LevelFigures, ...] = ()
     waiters: dict[str, int] = {}
+    limits: dict[str, int] = {}
+    overloaded: dict[str, int] = {}
     client_connections: dict[str, int] = {}
     rate_limit_fill: dict[str, float] = {}
     worker_restarts: int = 0

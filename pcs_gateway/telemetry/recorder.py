@@ -14,7 +14,15 @@ from __future__ import annotations
 from math import ceil, log2
 from typing import Final
 
-from pcs_gateway.telemetry.delta import SERVER_ERROR, SUCCESS, BackendCounts, Delta, Event, ExchangeCounts
+from pcs_gateway.telemetry.delta import (
+    SERVER_ERROR,
+    SUCCESS,
+    BackendCounts,
+    Delta,
+    Event,
+    ExchangeCounts,
+    QueueCounts,
+)
 from pcs_gateway.telemetry.histogram import LOWEST_BUCKET, NANOSECONDS, Histogram, clamp_bucket
 from pcs_gateway.telemetry.record import ExchangeRecord, error_type
 
@@ -108,7 +116,7 @@ class _BackendCell(_Durations):
 class Recorder:
     """Counts what a worker's exchanges did. Not for use by several threads."""
 
-    __slots__ = ("_backends", "_errors", "_events", "_exchanges", "_reasons")
+    __slots__ = ("_backends", "_errors", "_events", "_exchanges", "_queues", "_reasons")
 
     def __init__(self) -> None:
         self._exchanges: dict[str, dict[bytes, dict[int, _ExchangeCell]]] = {}
@@ -116,6 +124,7 @@ class Recorder:
         self._reasons: dict[str, int] = {}
         self._errors: dict[str, int] = {}
         self._events: dict[str, int] = {}
+        self._queues: dict[str, QueueCounts] = {}
 
     def record(self, record: ExchangeRecord) -> None:
         """Count one exchange that is over."""
@@ -181,6 +190,21 @@ class Recorder:
         """Count a refusal of what never became an exchange; a record's own reason is counted by `record`."""
         self._reasons[reason] = self._reasons.get(reason, 0) + 1
 
+    def waited(self, pool: str, seconds: float) -> None:
+        """Count one that waited for a lease and got one."""
+        self._queue(pool).waits.record(seconds)
+
+    def shed(self, pool: str, priority: str, reason: str) -> None:
+        """Count one that got no lease; that its exchange was refused is counted by `record`."""
+        reasons = self._queue(pool).sheds.setdefault(priority, {})
+        reasons[reason] = reasons.get(reason, 0) + 1
+
+    def mean_upstream_time(self, pool: str) -> float:
+        """Return the mean upstream time of the exchanges since the last delta; 0.0 when there were none."""
+        cells = self._backends.get(pool, {}).values()
+        count = sum([sum(cell.counts.values()) for cell in cells])
+        return sum([cell.total for cell in cells]) / count if count else 0.0
+
     def count_connection(self, *, opened: bool) -> None:
         """Count a client connection that was accepted, or that ended."""
         self.count(Event.CONNECTION_OPENED if opened else Event.CONNECTION_CLOSED)
@@ -198,7 +222,14 @@ class Recorder:
         reasons, self._reasons = self._reasons, {}
         errors, self._errors = self._errors, {}
         events, self._events = self._events, {}
-        return Delta(self._take_exchanges(), self._take_backends(), reasons, errors, events)
+        queues, self._queues = self._queues, {}
+        return Delta(self._take_exchanges(), self._take_backends(), reasons, errors, events, queues)
+
+    def _queue(self, pool: str) -> QueueCounts:
+        queue = self._queues.get(pool)
+        if queue is None:
+            queue = self._queues[pool] = QueueCounts(Histogram())
+        return queue
 
     def _open_exchange_cell(self, record: ExchangeRecord) -> _ExchangeCell:
         method = record.method if record.method in METHODS else OTHER.encode()

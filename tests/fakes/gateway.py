@@ -23,7 +23,7 @@ from pcs_gateway.clock import SystemClock
 from pcs_gateway.config.model import GatewayConfig
 from pcs_gateway.processes.columns import Columns
 from pcs_gateway.processes.messages import EvidenceEntry
-from pcs_gateway.processes.scoreboard import Role, Scoreboard
+from pcs_gateway.processes.scoreboard import Role, Row, Scoreboard
 from pcs_gateway.processes.tickets import Tickets
 from pcs_gateway.proxy.accepting import Acceptor
 from pcs_gateway.proxy.data_plane import DataPlane
@@ -158,6 +158,10 @@ class Gateway:
         """Let time pass at once, as the data plane sees it, and sweep."""
         self._clock.ahead += seconds
         self.plane.sweep()
+
+    def another_row(self, index: int = WORKER_ROW + 1, role: Role = Role.WORKER) -> Row:
+        """The row of another process, for a test to write what that one would show."""
+        return self._scoreboard.occupy(index, role, 1, index)
 
     def client(self) -> RawClient:
         """A client of this gateway."""

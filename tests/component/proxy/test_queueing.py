@@ -86,7 +86,7 @@ class TestQueue:
             answer = await second.ask("GET /second")
 
             assert (answer.status, json.loads(answer.body)["reason"]) == (503, "queue_timeout")
-            assert answer.fields["retry-after"] == "1"
+            assert answer.fields["retry-after"] in {"1", "2"}
             assert (gateway.in_flight, gateway.waiting) == (1, 0)
             assert len(backend.peers) == 1
             client.reset()

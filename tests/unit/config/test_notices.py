@@ -28,11 +28,9 @@ def _pool(keys: str) -> str:
         (POOLS + "routes: [{limits: {headers: 5}}]", "routes[0].limits.headers"),
         (POOLS + "routes: [{timeouts: {client_idle: 5s}}]", "routes[0].timeouts.client_idle"),
         (_pool("hedge: {after: p95}"), "pools.pcs.hedge"),
-        (_pool("concurrency: {mode: fixed}"), "pools.pcs.concurrency"),
         (_pool("resources: {url: /r}"), "pools.pcs.resources"),
         (_pool("retry: {on: [502]}"), "pools.pcs.retry.on"),
         (_pool("retry: {budget: {ratio: 0.1}}"), "pools.pcs.retry.budget"),
-        (_pool("queue: {overload_timeout: 1ms}"), "pools.pcs.queue.overload_timeout"),
     ],
 )
 def test_a_key_without_effect_is_noticed(tmp_path: Path, text: str, path: str) -> None:

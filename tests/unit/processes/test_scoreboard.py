@@ -44,13 +44,13 @@ class TestSharing:
             for name in ("accepting", "client_connections", "snapshot_version"):
                 setattr(row, name, next(numbers))
             row.heartbeat = float(next(numbers))
-            for array in (row.in_flight, row.connections, row.waiters):
+            for array in (row.in_flight, row.connections, row.waiters, row.limits, row.overloads):
                 array[0], array[-1] = next(numbers), next(numbers)
             row.latency[0], row.latency[-1] = float(next(numbers)), float(next(numbers))
         for row in map(scoreboard.row, range(ROWS)):
             expected += [row.accepting, row.client_connections, row.snapshot_version, int(row.heartbeat)]
             expected += [int(row.latency[0]), int(row.latency[-1])]
-            for array in (row.in_flight, row.connections, row.waiters):
+            for array in (row.in_flight, row.connections, row.waiters, row.limits, row.overloads):
                 expected += [array[0], array[-1]]
         assert len(set(expected)) == len(expected) == next(numbers) - 1
 
@@ -59,7 +59,7 @@ class TestSharing:
         row = scoreboard.row(0)
 
         assert [COLUMNS] * 3 == [len(row.in_flight), len(row.connections), len(row.latency)]
-        assert POOLS == len(row.waiters)
+        assert [POOLS] * 3 == [len(row.waiters), len(row.limits), len(row.overloads)]
 
     def test_other_layout_is_refused(self, scoreboard: Scoreboard) -> None:
         """A table made by other code is not attached to."""

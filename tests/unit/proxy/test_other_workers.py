@@ -67,12 +67,3 @@ class TestOneMember:
             told.append((others.has_more_than_known(members[0]), members[0].others))
 
         assert [(True, 1), (False, 1), (False, 0)] == told
-
-
-def test_waiting_sums_the_others(scoreboard: Scoreboard) -> None:
-    """Exchanges that wait in other workers, of one pool."""
-    scoreboard.row(MINE).waiters[3] = 7
-    for row, count in ((2, 1), (3, 2)):
-        scoreboard.occupy(row, Role.WORKER, 1, row).waiters[3] = count
-
-    assert 3 == OtherWorkers(scoreboard, scoreboard.row(MINE)).waiting(3)

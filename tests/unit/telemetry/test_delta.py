@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pcs_gateway.telemetry.delta import BackendCounts, Delta, ExchangeCounts
+from pcs_gateway.telemetry.delta import BackendCounts, Delta, ExchangeCounts, QueueCounts
 from pcs_gateway.telemetry.histogram import Histogram
 from pcs_gateway.telemetry.recorder import Recorder
 from tests.fakes.exchanges import make_record, make_refusal
@@ -46,6 +46,15 @@ DELTAS = st.builds(
     st.dictionaries(NAME, COUNT, max_size=2),
     st.dictionaries(NAME, COUNT, max_size=2),
     st.dictionaries(NAME, COUNT, max_size=2),
+    st.dictionaries(
+        NAME,
+        st.builds(
+            QueueCounts,
+            HISTOGRAMS,
+            st.dictionaries(NAME, st.dictionaries(NAME, COUNT, min_size=1, max_size=2), max_size=2),
+        ),
+        max_size=2,
+    ),
 )
 
 

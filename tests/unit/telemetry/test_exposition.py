@@ -37,6 +37,8 @@ FIGURES = GatewayFigures(
         LevelFigures("pcs", 1, load=0.3, is_panicking=False),
     ),
     waiters={"pcs": 4},
+    limits={"pcs": 96},
+    overloaded={"pcs": 1},
     client_connections={"0": 33, "1": 31},
     rate_limit_fill={"routes.prompt.rate_limits[0]": 0.25},
     worker_restarts=1,
@@ -77,6 +79,9 @@ def measured() -> MeasurementStore:
         (Event.GC_PAUSE_NANOSECONDS, 6_500_000),
     ):
         recorder.count(event, amount)
+    recorder.waited("pcs", 0.003)
+    recorder.shed("pcs", "normal", "overload")
+    recorder.shed("pcs", "low", "queue_full")
     return store_of(recorder.take_delta())
 
 

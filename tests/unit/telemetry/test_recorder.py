@@ -256,3 +256,30 @@ def test_worker_needs_neither_psutil_nor_prometheus_nor_aiohttp() -> None:
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert answer.stdout.strip() == ""
+
+
+class TestQueues:
+    def test_waits_and_sheds(self) -> None:
+        """Who waited and got a backend, and who was shed, by class and reason; each in one delta."""
+        recorder = Recorder()
+        recorder.waited("pcs", 0.25)
+        recorder.shed("pcs", "low", "overload")
+        recorder.shed("pcs", "low", "overload")
+        recorder.shed("pcs", "high", "queue_full")
+        queue = recorder.take_delta().queues["pcs"]
+
+        assert (1, 0.25) == (queue.waits.count, queue.waits.total)
+        assert {"low": {"overload": 2}, "high": {"queue_full": 1}} == queue.sheds
+        assert recorder.take_delta().is_empty()
+
+    def test_mean_upstream_time(self) -> None:
+        """Over all backends of the pool, since the last delta."""
+        recorder = Recorder()
+        assert 0.0 == recorder.mean_upstream_time("pcs")
+        recorder.record(make_record(upstream_time=0.25))
+        recorder.record(make_record(backend="two", upstream_time=0.75))
+        recorder.record(make_record(pool="other", upstream_time=9.0))
+
+        assert 0.5 == recorder.mean_upstream_time("pcs")
+        recorder.take_delta()
+        assert 0.0 == recorder.mean_upstream_time("pcs")

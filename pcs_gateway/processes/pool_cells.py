@@ -1,0 +1,73 @@
+"""What the workers show each other of one pool on the scoreboard: waiters, in flight, limit, overload."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from pcs_gateway.processes.scoreboard import CONTROL_ROW
+
+if TYPE_CHECKING:
+    from pcs_gateway.processes.scoreboard import Row, Scoreboard
+
+SECONDS_PER_CELL: Final = 10e-6
+"""How long one cell of another worker's row is good for; see `balancing.balancer`."""
+
+OLDEST: Final = 0.001
+"""How old the other workers' counts may be."""
+
+
+class PoolCells:
+    """
+    The cells of one pool, as one worker reads and writes them.
+
+    Attributes:
+        slot: Index of the pool's cells in every row.
+    """
+
+    __slots__ = ("_others", "_read_again", "_row", "_scoreboard", "slot")
+
+    def __init__(self, scoreboard: Scoreboard, row: Row, slot: int) -> None:
+        self.slot = slot
+        self._scoreboard = scoreboard
+        self._row = row
+        self._others = 0
+        self._read_again = 0.0
+
+    def __repr__(self) -> str:
+        return f"<PoolCells {self.slot} of row {self._row.index}>"
+
+    def show_waiting(self, count: int) -> None:
+        """Show how many exchanges wait here."""
+        self._row.waiters[self.slot] = count
+
+    def show_state(self, limit: int, *, is_overloaded: bool) -> None:
+        """Show which limit on attempts in flight holds here, 0 for none, and if the queue is overloaded."""
+        self._row.limits[self.slot] = limit
+        self._row.overloads[self.slot] = is_overloaded
+
+    def waiting_elsewhere(self) -> int:
+        """Give how many exchanges wait in all other workers."""
+        return sum([row.waiters[self.slot] for row in self._other_rows()])
+
+    def published_limit(self) -> int:
+        """
+        Give the limit that the control process published; 0 when nobody knows one.
+
+        While that process is away it is the one that holds in the other workers: they keep the last.
+        """
+        published = self._scoreboard.row(CONTROL_ROW).limits[self.slot]
+        return published or max([row.limits[self.slot] for row in self._other_rows()], default=0)
+
+    def in_flight(self, columns: Sequence[int], now: float) -> int:
+        """Give the attempts in flight on these backends; this worker's own exactly, others' as of lately."""
+        if now > self._read_again:
+            rows = [row.in_flight for row in self._other_rows()]
+            self._others = sum([row[column] for row in rows for column in columns])
+            self._read_again = now + min(OLDEST, len(rows) * len(columns) * SECONDS_PER_CELL)
+        mine = self._row.in_flight
+        return self._others + sum([mine[column] for column in columns])
+
+    def _other_rows(self) -> list[Row]:
+        mine, scoreboard = self._row.index, self._scoreboard
+        return [scoreboard.row(index) for index in scoreboard.rows_in_use() if index != mine]
