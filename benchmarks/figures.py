@@ -20,6 +20,7 @@ MIB = 1 << 20
 LARGE_PROXIES = ("gateway", "nginx", "haproxy")
 LARGE_ROUNDS = 5
 IDLE_PROXIES = ("gateway", "nginx")
+TLS_CONNECTIONS = 4000
 BALANCE_WORKERS = (1, 2, 4)
 BALANCE_SECONDS = 30.0
 
@@ -67,21 +68,35 @@ def upload(command: tuple[str, ...]) -> list[Figure]:
 def idle(command: tuple[str, ...]) -> list[Figure]:
     """Hold idle keep-alive connections, 10,000 where the system lets one process have so many."""
     many = idle_connections.raise_descriptor_limit()
+    title, budget = "idle keep-alive connection", budgets.IDLE_CONNECTION_KIB
+    return _idle(command, "idle-connection", title, budget, many)
+
+
+def idle_tls(command: tuple[str, ...]) -> list[Figure]:
+    """Hold idle keep-alive connections that speak TLS; fewer, since each costs a handshake."""
+    title, budget = "idle keep-alive connection, TLS", budgets.IDLE_TLS_CONNECTION_KIB
+    many = min(idle_connections.raise_descriptor_limit(), TLS_CONNECTIONS)
+    return _idle(command, "idle-tls-connection", title, budget, many, tls=True)
+
+
+def _idle(
+    command: tuple[str, ...], name: str, title: str, budget: float, many: int, *, tls: bool = False
+) -> list[Figure]:
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(servers.scratch_directory())
         backend = stack.enter_context(servers.backend(directory))
-        setup = servers.Setup(directory, backend.port, gateway_command=command)
+        setup = servers.Setup(directory, backend.port, tls=tls, gateway_command=command)
         return [
             Figure(
-                name="idle-connection",
-                title="idle keep-alive connection",
-                target=name,
+                name=name,
+                title=title,
+                target=target,
                 value=idle_connections.bytes_per_connection(server, many=many) / 1024,
                 unit="KiB",
-                budget=budgets.IDLE_CONNECTION_KIB if name == "gateway" else None,
+                budget=budget if target == "gateway" else None,
                 note=f"PSS, from {idle_connections.FEW:,} to {many:,} connections",
             )
-            for name, server in _start(stack, IDLE_PROXIES, setup).items()
+            for target, server in _start(stack, IDLE_PROXIES, setup).items()
         ]
 
 
@@ -127,13 +142,14 @@ def balanced(command: tuple[str, ...]) -> list[Figure]:
 PARTS: dict[str, Callable[[tuple[str, ...]], list[Figure]]] = {
     "download": download,
     "idle": idle,
+    "idle-tls": idle_tls,
     "pick": pick,
     "record": record,
     "upload": upload,
     "balance": balanced,
     **edge_figures.PARTS,
 }
-STANDARD_PARTS = ("download", "idle", "pick", "record")
+STANDARD_PARTS = ("download", "idle", "idle-tls", "pick", "record")
 
 
 def _start(

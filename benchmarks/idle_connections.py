@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Iterator
 
-from benchmarks import accounting
+from benchmarks import accounting, tls
 from benchmarks.servers import Server
 
 FEW = 2000
@@ -54,13 +54,16 @@ def _settled(server: Server, seconds: float) -> int:
 
 def _open(server: Server, count: int, stack: contextlib.ExitStack) -> None:
     for size in _batches(count):
-        batch = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 10)) for _ in range(size)
-        ]
+        batch = [stack.enter_context(_connect(server)) for _ in range(size)]
         for connection in batch:
             connection.sendall(_REQUEST)
         for connection in batch:
             _read_answer(connection)
+
+
+def _connect(server: Server) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", server.port), 10)
+    return tls.client_context().wrap_socket(connection) if server.tls else connection
 
 
 def _batches(count: int) -> Iterator[int]:

@@ -37,6 +37,7 @@ def main() -> int:
             backend.port,
             options.workers or scenario.workers,
             scenario.access_log,
+            tls=scenario.tls,
             gateway_command=tuple(shlex.split(options.gateway_command)),
         )
         running = {n: stack.enter_context(servers.PROXIES[n](setup)) for n in samples}

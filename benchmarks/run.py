@@ -27,7 +27,7 @@ AGAIN_IN = ("get",)
 """Rows in which nginx also stands against itself."""
 SLOW = {"aiohttp": 5}
 """Rounds for proxies so far away that more would say nothing new."""
-STANDARD = {"get": 15, "varied": 5, "log": 5, "post": 5, "megabyte": 5, "get-2": 5}
+STANDARD = {"get": 15, "varied": 5, "log": 5, "tls": 15, "post": 5, "megabyte": 5, "get-2": 5}
 ALL_ROUNDS = 15
 FAILURES = (
     servers.NotInstalledError,
@@ -96,6 +96,7 @@ def run_row(scenario: Scenario, rounds: int, plan: Plan) -> Row:
             backend.port,
             scenario.workers,
             scenario.access_log,
+            tls=scenario.tls,
             gateway_command=plan.gateway_command,
         )
         running = _start_all(stack, setup, scenario, row)

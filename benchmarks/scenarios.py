@@ -16,6 +16,8 @@ class Scenario:
     connections: int = 32
     workers: int = 1
     access_log: bool = False
+    tls: bool = False
+    """Clients speak TLS with the proxy; the backend is plain."""
 
 
 SCENARIOS: dict[str, Scenario] = {
@@ -24,6 +26,7 @@ SCENARIOS: dict[str, Scenario] = {
         Scenario("get", "GET, 1 KB JSON, ten request fields"),
         Scenario("varied", "GET, target and fields differ per request", script="varied.lua"),
         Scenario("log", "GET, JSON access log", access_log=True),
+        Scenario("tls", "GET, 1 KB JSON, clients speak TLS", tls=True),
         Scenario("varied-log", "GET, varied, JSON access log", script="varied.lua", access_log=True),
         Scenario("post", "POST, 4 KB body", method="POST", path="/upload", body_bytes=4096),
         Scenario("megabyte", "GET, 1 MiB body", path="/files/1m", connections=8),

@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks import tls
+
 HERE = Path(__file__).resolve().parent
 PEERS = HERE / "peers"
 GATEWAY_COMMAND = (
@@ -51,11 +53,12 @@ class Server:
     name: str
     port: int
     pid: int
+    tls: bool = False
 
     @property
     def url(self) -> str:
         """The base URL, without a slash at the end."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class Setup:
     access_log: bool = False
     weights: tuple[int, ...] = (1,)
     """One backend each, on as many ports from `backend_port` on; the peers know the first one only."""
+    tls: bool = False
     gateway_command: tuple[str, ...] = field(default=GATEWAY_COMMAND)
 
 
@@ -111,7 +115,7 @@ def scratch_directory() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def run(name: str, command: list[str], port: int, directory: Path) -> Iterator[Server]:
+def run(name: str, command: list[str], port: int, directory: Path, *, tls: bool = False) -> Iterator[Server]:
     """
     Run a server until the block ends; it listens when the block begins.
 
@@ -129,9 +133,10 @@ def run(name: str, command: list[str], port: int, directory: Path) -> Iterator[S
             cwd=HERE.parent,
             preexec_fn=_die_with_parent,  # noqa: PLW1509 - the harness has no threads
         )
+    server = Server(name, port, process.pid, tls)
     try:
-        _wait_until_listening(name, process, port, log)
-        yield Server(name, port, process.pid)
+        _wait_until_listening(server, process, log)
+        yield server
     finally:
         _stop(process)
 
@@ -163,9 +168,11 @@ def nginx(setup: Setup, name: str = "nginx") -> Iterator[Server]:
         "BACKEND": setup.backend_port,
         "WORKERS": setup.workers,
         "ACCESS_LOG": log if setup.access_log else "off",
+        "SSL": "ssl" if setup.tls else "",
+        "CERTIFICATE": _nginx_certificate(setup),
     }
     command = nginx_command(setup.directory, "proxy", values, name)
-    with run(name, command, port, setup.directory) as server:
+    with run(name, command, port, setup.directory, tls=setup.tls) as server:
         yield server
 
 
@@ -182,17 +189,22 @@ def haproxy(setup: Setup, name: str = "haproxy") -> Iterator[Server]:
         "PORT": port,
         "BACKEND": setup.backend_port,
         "WORKERS": setup.workers,
+        "SSL": f"ssl crt {tls.write_certificate(setup.directory)}" if setup.tls else "",
+        "SCHEME": "https" if setup.tls else "http",
         "LOG_TARGET": "log stdout format raw local0" if setup.access_log else "",
         "LOG_FRONTEND": f"log global\n    log-format '{fields}'" if setup.access_log else "",
     }
     path = fill("haproxy.cfg", setup.directory / f"{name}.cfg", values)
-    with run(name, [program, "-db", "-f", str(path)], port, setup.directory) as server:
+    command = [program, "-db", "-f", str(path)]
+    with run(name, command, port, setup.directory, tls=setup.tls) as server:
         yield server
 
 
 @contextlib.contextmanager
 def aiohttp_proxy(setup: Setup, name: str = "aiohttp") -> Iterator[Server]:
     """Run the plain aiohttp server + client proxy on uvloop."""
+    if setup.tls:
+        raise NotInstalledError("not measured with TLS")
     port = free_port()
     command = [
         sys.executable,
@@ -217,13 +229,14 @@ def gateway(setup: Setup, name: str = "gateway") -> Iterator[Server]:
         "ADMIN_PORT": free_port(),
         "BACKENDS": _backend_lines(setup),
         "WORKERS": setup.workers,
+        "TLS": _gateway_tls(setup),
         "ACCESS_ENABLED": str(setup.access_log).lower(),
         "ACCESS_FILE": setup.directory / f"{name}.log",
     }
     config = fill("gateway.yaml", setup.directory / f"{name}.yaml", values)
     places = {"config": config, "port": port, "backend": setup.backend_port}
     command = [part.format(**places) for part in setup.gateway_command]
-    with run(name, command, port, setup.directory) as server:
+    with run(name, command, port, setup.directory, tls=setup.tls) as server:
         yield server
 
 
@@ -253,6 +266,20 @@ def _backend_lines(setup: Setup) -> str:
         f'      - {{url: "http://127.0.0.1:{setup.backend_port + index}", weight: {weight}}}'
         for index, weight in enumerate(setup.weights)
     )
+
+
+def _nginx_certificate(setup: Setup) -> str:
+    if not setup.tls:
+        return ""
+    path = tls.write_certificate(setup.directory)
+    return f"ssl_certificate {path}; ssl_certificate_key {path};"
+
+
+def _gateway_tls(setup: Setup) -> str:
+    if not setup.tls:
+        return ""
+    path = tls.write_certificate(setup.directory)
+    return f'tls: {{certificate: "{path}", key: "{path}"}}'
 
 
 def nginx_command(
@@ -287,18 +314,22 @@ def _die_with_parent() -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _wait_until_listening(name: str, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _wait_until_listening(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2) as s:
-            s.settimeout(1.0)
+        with contextlib.suppress(OSError), _connected(server) as s:
             s.sendall(b"GET / HTTP/1.1\r\nHost: benchmark\r\nConnection: close\r\n\r\n")
             if s.recv(64).startswith(b"HTTP/1.1 200"):
                 return
         time.sleep(0.05)
     printed = log.read_text(errors="replace")[-2000:]
-    message = f"{name} did not answer within {START_SECONDS:g} s:\n{printed}"
+    message = f"{server.name} did not answer within {START_SECONDS:g} s:\n{printed}"
     raise StartError(message)
+
+
+def _connected(server: Server) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", server.port), 1.0)
+    return tls.client_context().wrap_socket(connection) if server.tls else connection
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
