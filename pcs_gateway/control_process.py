@@ -12,7 +12,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,6 +23,7 @@ from aiohttp import web
 
 from pcs_gateway.clock import SystemClock
 from pcs_gateway.config.changes import changed_keys, needs_restart
+from pcs_gateway.config.files import read_files
 from pcs_gateway.config.loading import load
 from pcs_gateway.config.masking import masked
 from pcs_gateway.config.model import GatewayConfig
@@ -39,7 +40,7 @@ from pcs_gateway.control.resolving import NameLookup
 from pcs_gateway.control.roster import Roster
 from pcs_gateway.control.state import State, StateFile
 from pcs_gateway.control.view import GatewayView
-from pcs_gateway.control.watching import FileWatch
+from pcs_gateway.control.watching import FileWatch, NamedFilesWatch
 from pcs_gateway.errors import ConfigurationError
 from pcs_gateway.processes.channel_server import ChannelServer
 from pcs_gateway.processes.liveness import Heartbeat, heed, watch_lifeline
@@ -83,23 +84,31 @@ class FileSource:
     def read(self) -> Configuration:
         """Read the file. Raises ConfigurationError."""
         loaded = load(self.path, self._environ)
-        return self._configuration(loaded.config, loaded.masked(), tuple(loaded.notices), loaded.digest)
+        files = read_files(loaded, SystemClock().time())
+        notices = (*loaded.notices, *files.notices)
+        return self._configuration(loaded.config, loaded.masked(), files.content, notices, loaded.digest)
 
-    def restored(self, document: dict[str, Any]) -> Configuration:
-        """Return what was published as `document`. Raises ValueError when this code cannot read it."""
+    def restored(self, document: dict[str, Any], files: Mapping[str, bytes]) -> Configuration:
+        """Return what was published like this. Raises ValueError when this code cannot read it."""
         config = GatewayConfig.model_validate(document)
-        return self._configuration(config, masked(config), (), "")
+        return self._configuration(config, masked(config), files, (), "")
 
     def changed_keys(self, old: Configuration, new: Configuration) -> list[str]:
-        """Return the keys that differ."""
-        return changed_keys(_model(old.document), _model(new.document))
+        """Return the keys that differ, and the files."""
+        keys = changed_keys(_model(old.document), _model(new.document))
+        return keys + [path for path in new.files if new.files[path] != old.files.get(path)]
 
     def needs_restart(self, baseline: dict[str, Any], new: Configuration) -> list[str]:
         """Return one line for each key that only a restart applies."""
         return needs_restart(_model(baseline), _model(new.document))
 
     def _configuration(
-        self, config: GatewayConfig, shown: dict[str, Any], notices: tuple[str, ...], digest: str
+        self,
+        config: GatewayConfig,
+        shown: dict[str, Any],
+        files: Mapping[str, bytes],
+        notices: tuple[str, ...],
+        digest: str,
     ) -> Configuration:
         return Configuration(
             document=config.model_dump(mode="json"),
@@ -107,7 +116,7 @@ class FileSource:
             pools=config.pools,
             logging=config.logging,
             token=config.admin.token,
-            listen=tuple(ListenPlan(listen.address) for listen in config.open_listeners()),
+            listen=tuple(ListenPlan(one.address, tls=one.tls is not None) for one in config.listen),
             workers=self._fixed_workers or config.worker_count(available_cores()),
             drain_delay=config.drain_delay,
             drain_timeout=config.drain_timeout,
@@ -115,6 +124,7 @@ class FileSource:
                 (name, limit.rate, limit.size)
                 for name, limit in named_limits(config.rate_limits, config.routes)
             ),
+            files=files,
             notices=notices,
             digest=digest,
         )
@@ -225,11 +235,13 @@ class ControlProcess:
             }
         )
         watch = FileWatch(Path(self._source.path))
+        named = NamedFilesWatch(self._named_files, self._clock)
         async with self._checker:
             await self._workers.start()
             self._link.start()
             admin = await self._serve_admin()
             watching = asyncio.create_task(watch.run(self._file_changed, self._stop))
+            looking = asyncio.create_task(named.run(self._named_file_changed))
             limiting = asyncio.create_task(repeat(self._limiter.tick, self._clock, "concurrency limits"))
             try:
                 await self._begin()
@@ -242,7 +254,8 @@ class ControlProcess:
                 await self._plane.close()
                 await self._workers.close()
                 self._link.close()
-                await asyncio.gather(watching, limiting, *self._reloads, return_exceptions=True)
+                looking.cancel()
+                await asyncio.gather(watching, looking, limiting, *self._reloads, return_exceptions=True)
 
     async def _begin(self) -> None:
         """Put in force what the file says; what was published before, when the file is no good."""
@@ -263,13 +276,20 @@ class ControlProcess:
     def _restored(self, snapshot: Snapshot) -> Configuration | None:
         """Return the configuration that workers have; None when this code cannot read it."""
         try:
-            return self._source.restored(snapshot.configuration)
+            return self._source.restored(snapshot.configuration, snapshot.files)
         except ValueError as error:
             self._log.warning("snapshot_not_restored", error=str(error))
             return None
 
     async def _file_changed(self) -> None:
         await self._reloader.reload("file changed")
+
+    def _named_files(self) -> Iterable[str]:
+        configuration = self._plane.configuration
+        return configuration.files if configuration is not None else ()
+
+    async def _named_file_changed(self) -> None:
+        await self._reloader.reload("certificate changed")
 
     async def _serve_admin(self) -> web.AppRunner:
         """Serve the admin API on the inherited socket, if there is one."""

@@ -27,6 +27,7 @@ from pcs_gateway.processes.tickets import Tickets
 from pcs_gateway.processes.worker_channel import WorkerChannel
 from pcs_gateway.proxy.accepting import Acceptor
 from pcs_gateway.proxy.data_plane import DataPlane
+from pcs_gateway.proxy.tls_listening import TlsListeners
 from pcs_gateway.telemetry.access_log import AccessLog, destination_of
 from pcs_gateway.telemetry.config import LoggingConfig
 from pcs_gateway.telemetry.delta import Delta
@@ -34,6 +35,7 @@ from pcs_gateway.telemetry.garbage import GarbageWatch
 from pcs_gateway.telemetry.line_writer import STANDARD_ERROR, LineWriter
 from pcs_gateway.telemetry.logging import configure_logging
 from pcs_gateway.telemetry.recorder import Recorder
+from pcs_gateway.tls.config import subject_names
 
 SWEEP_SECONDS = 0.1
 NEVER_COLLECTED = 1_000_000
@@ -84,7 +86,8 @@ class Worker:
             self._channel.report,
         )
         sockets = [socket.socket(fileno=listener.fd) for listener in plan.listeners]
-        self._acceptor = Acceptor(loop, self._plane, scoreboard, row, sockets, self._cannot_accept)
+        self._tls = TlsListeners(plan.listeners)
+        self._acceptor = Acceptor(loop, self._plane, scoreboard, row, sockets, self._cannot_accept, self._tls)
         self._plane.tell_fault = self._tell_fault
         self._config: GatewayConfig | None = None
         self._access_log_error = ""
@@ -113,9 +116,15 @@ class Worker:
         if before is None or before.logging != config.logging:
             self._configure_logging(config.logging)
             self._open_access_log(config)
-        self._plane.replace_pools(snapshot.pools, config.pools)
+        self._tls.configure(config.listen, snapshot.files)
+        self._plane.replace_pools(snapshot.pools, config.pools, snapshot.files)
         self._plane.configure(
-            config.routes, config.limits, config.timeouts, config.forwarding, config.rate_limits
+            config.routes,
+            config.limits,
+            config.timeouts,
+            config.forwarding,
+            config.rate_limits,
+            subject_names(one.tls for one in config.listen),
         )
         self._row.snapshot_version = snapshot.version
         if before is None:

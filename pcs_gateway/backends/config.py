@@ -10,10 +10,10 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from pcs_gateway.backends.attempts_config import ConcurrencyConfig, HedgeConfig, QueueConfig, RetryConfig
 from pcs_gateway.section import Integer, Name, Number, Section, UrlPath, matching
+from pcs_gateway.tls.config import BackendTlsConfig
 from pcs_gateway.units import Duration, Ratio
 
-BACKEND_URL_ALLOWED = "http://host:port, without path, query or credentials"
-HTTPS_ALLOWED = "http://host:port; TLS to backends is not built yet, and plain text is never its substitute"
+BACKEND_URL_ALLOWED = "http://host:port or https://host:port, without path, query or credentials"
 BACKEND_NAME_ALLOWED = "a name of up to 128 letters, digits and . _ - : [ ]"
 HASH_ON_ALLOWED = "header:NAME, cookie:NAME, path or client_address"
 UPSTREAM_HOST_ALLOWED = "preserve, backend, or a host name with an optional port"
@@ -52,9 +52,8 @@ def _backend_url(value: Any) -> str:
         sound = False
     if not sound:
         raise ValueError(BACKEND_URL_ALLOWED)
-    if text.lower().startswith("https:"):
-        raise ValueError(HTTPS_ALLOWED)
-    return text.rstrip("/")
+    scheme, _, rest = text.rstrip("/").partition("://")
+    return f"{scheme.lower()}://{rest}"
 
 
 def _is_backend_url(parts: SplitResult) -> bool:
@@ -75,7 +74,7 @@ def _name_from_url(data: dict[str, Any]) -> str:
 
 
 BackendUrl = Annotated[str, BeforeValidator(_backend_url)]
-"""http://host:port; a host name is resolved by the control process."""
+"""http://host:port or https://host:port; a host name is resolved by the control process."""
 UpstreamHost = Annotated[str, matching(_AUTHORITY, UPSTREAM_HOST_ALLOWED)]
 """What the Host field of a forwarded request says."""
 HashOn = Annotated[str, matching(_HASH_ON, HASH_ON_ALLOWED)]
@@ -92,7 +91,8 @@ class BackendConfig(Section):
     """One server that can take attempts."""
 
     url: BackendUrl
-    """Where it is: `http://host:port`. A host name is resolved again as its TTL says."""
+    """Where it is: `http://host:port` or `https://host:port`. A host name is resolved again as its
+    TTL says."""
 
     name: Annotated[str, matching(_BACKEND_NAME, BACKEND_NAME_ALLOWED)] = Field(
         default_factory=_name_from_url
@@ -284,6 +284,9 @@ class PoolConfig(Section):
     """Host field of forwarded requests: preserve (the client's), backend (host and port of the backend's
     URL), or a literal name."""
 
+    tls: BackendTlsConfig = BackendTlsConfig()
+    """How `https://` backends are spoken to, by traffic and by health checks."""
+
     connections: ConnectionsConfig = ConnectionsConfig()
     """Connections to each backend."""
 
@@ -319,6 +322,11 @@ class PoolConfig(Section):
 
     resources: ResourcesConfig | None = None
     """Where the instances tell their CPU and memory; absent: nowhere."""
+
+    @property
+    def speaks_tls(self) -> bool:
+        """A backend has an `https://` URL."""
+        return any(backend.url.startswith("https:") for backend in self.backends)
 
     @field_validator("hash_on")
     @classmethod

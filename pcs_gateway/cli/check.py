@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from pcs_gateway.cli.verb import new_app
+from pcs_gateway.clock import SystemClock
+from pcs_gateway.config.files import read_files
 from pcs_gateway.config.loading import LoadedConfig, load
 
 app = new_app()
@@ -22,7 +24,8 @@ def check(
     Check a configuration file and do nothing else.
 
     Every problem is one line with file, line, key, what was found and what is allowed; the exit status
-    is then 2. Keys that have no effect are named, and are no problem. Environment variables are read as
+    is then 2. Keys that have no effect are named, and are no problem. Certificates and keys are read and
+    tried out. Environment variables are read as
     `serve` reads them.
 
     \b
@@ -30,7 +33,7 @@ def check(
       pcs-gateway check config/gateway.yaml
     """
     loaded = load(file, os.environ)
-    for notice in loaded.notices:
+    for notice in (*loaded.notices, *read_files(loaded, SystemClock().time()).notices):
         typer.echo(f"{file}: {notice}")
     typer.echo(summary(loaded))
 
@@ -39,7 +42,10 @@ def summary(loaded: LoadedConfig) -> str:
     """Return one line that says what a valid file configures."""
     config = loaded.config
     backends = sum(len(pool.backends) for pool in config.pools.values())
-    listeners = ", ".join(listener.address for listener in config.open_listeners())
+    listeners = ", ".join(
+        listener.address if listener.tls is None else f"{listener.address} (TLS)"
+        for listener in config.listen
+    )
     counts = [
         _counted(len(config.pools), "pool"),
         _counted(backends, "backend"),

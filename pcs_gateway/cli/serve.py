@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from pcs_gateway.cli.verb import new_app
+from pcs_gateway.clock import SystemClock
+from pcs_gateway.config.files import read_files
 from pcs_gateway.config.loading import DEFAULT_FILE, LoadedConfig, load
 from pcs_gateway.config.model import MOST_WORKERS, WORKERS_ALLOWED
 from pcs_gateway.errors import CommandError
@@ -46,8 +48,9 @@ def serve(
       pcs-gateway serve --config config/gateway.yaml --workers 2
     """
     loaded = load(config or DEFAULT_FILE, os.environ)
+    files = read_files(loaded, SystemClock().time())
     plan = plan_for(loaded, workers)
-    for notice in loaded.notices:
+    for notice in (*loaded.notices, *files.notices):
         typer.echo(f"pcs-gateway: {loaded.path}: {notice}", err=True)
     typer.echo(f"pcs-gateway: serving by {loaded.path.absolute()}", err=True)
     become_supervisor(plan)
@@ -64,7 +67,7 @@ def plan_for(loaded: LoadedConfig, workers: str | None = None) -> SupervisorPlan
         CommandError: That number is none.
     """
     config = loaded.config
-    listen = tuple(ListenPlan(one.address, tls=one.tls is not None) for one in config.open_listeners())
+    listen = tuple(ListenPlan(one.address, tls=one.tls is not None) for one in config.listen)
     return SupervisorPlan(
         config=str(loaded.path.absolute()),
         listen=listen,

@@ -32,6 +32,7 @@ class LoadedConfig:
         path: The file, as it was named.
         notices: One line for each key that has no effect; to be said at start-up.
         digest: Of the file's bytes; another one means that the file has changed.
+        lines: Where each value of the file stands, by its path.
         environment: Texts that came from environment variables, by their path, as they may be shown.
     """
 
@@ -39,6 +40,7 @@ class LoadedConfig:
     path: FilePath
     notices: list[str]
     digest: str
+    lines: Mapping[Path, int] = field(default_factory=dict)
     environment: Mapping[Path, str] = field(default_factory=dict)
 
     def masked(self) -> dict[str, Any]:
@@ -66,7 +68,8 @@ def load(path: FilePath | str, environ: Mapping[str, str]) -> LoadedConfig:
     document = parse(text, str(path), environ)
     config = checked(document)
     digest = hashlib.sha256(content).hexdigest()
-    return LoadedConfig(config, path, notices(document.data, document.lines), digest, document.environment)
+    told = notices(document.data, document.lines)
+    return LoadedConfig(config, path, told, digest, document.lines, document.environment)
 
 
 def checked(document: Document) -> GatewayConfig:

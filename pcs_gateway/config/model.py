@@ -53,7 +53,8 @@ class GatewayConfig(Section):
     listen: Annotated[tuple[ListenConfig, ...], Field(min_length=1, max_length=32)] = (
         ListenConfig(address="0.0.0.0:8080"),
     )
-    """Where clients connect. A change starts a new generation of workers."""
+    """Where clients connect. Another address, or TLS where there was none, starts a new generation of
+    workers."""
 
     workers: Annotated[int | str, BeforeValidator(_workers)] = "auto"
     """Processes that carry traffic: auto (one for each available core) or a number.
@@ -122,10 +123,6 @@ class GatewayConfig(Section):
             if found:
                 raise ValueError("; ".join(found))
         return self
-
-    def open_listeners(self) -> tuple[ListenConfig, ...]:
-        """Return the addresses to open: those without TLS, which is never replaced by plain text."""
-        return tuple(listen for listen in self.listen if listen.tls is None)
 
     def worker_count(self, cores: int) -> int:
         """Return how many workers to run on a machine with `cores` available cores."""

@@ -13,7 +13,6 @@ OFF: tuple[Any, ...] = (None, False, 0, "", "0", "0s", "none", {}, [])
 BEFORE_THE_ROUTE = "applies before the route is known: only the section of the whole gateway counts"
 
 WITHOUT_EFFECT: Mapping[str, str] = {
-    "listen.*.tls": "TLS is not built yet; this address is not opened, plain text is no substitute",
     "pools.*.retry.on": "only failed connects and resets before the response are tried again yet",
     "pools.*.retry.budget": "retry budgets are not built yet",
     "pools.*.retry.backoff": "pauses before a retry are not built yet",

@@ -62,10 +62,6 @@ def _listeners(document: Mapping[str, Any]) -> Iterator[Reference]:
     listeners = [mapping(one) for one in sequence(document.get("listen"))]
     addresses = [one.get("address") for one in listeners]
     yield from _twice([("listen", index, "address") for index in range(len(listeners))], _fixed(addresses))
-    if listeners and all(one.get("tls") is not None for one in listeners):
-        yield Reference(
-            ("listen",), "nothing would be opened: TLS listeners have no effect yet", "a plain address"
-        )
     admin = mapping(document.get("admin")).get("address", "127.0.0.1:9901")
     for index, address in enumerate(addresses):
         if _clash(address, admin):

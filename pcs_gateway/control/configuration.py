@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pcs_gateway.backends.config import PoolConfig
@@ -25,6 +25,7 @@ class Configuration:
         drain_delay: In seconds.
         drain_timeout: In seconds.
         rate_limits: Name, requests per second and burst of each, in the order in which workers number them.
+        files: What the certificates and keys hold that it names, by path.
         notices: One line for each key that has no effect.
         digest: Of the file's bytes; empty when it does not come from the file as it is now.
     """
@@ -39,6 +40,7 @@ class Configuration:
     drain_delay: float
     drain_timeout: float
     rate_limits: tuple[tuple[str, float, int], ...] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     digest: str = ""
 
@@ -57,8 +59,8 @@ class ConfigurationSource(Protocol):
         """Read the file. Raises ConfigurationError with every problem in it."""
         ...
 
-    def restored(self, document: dict[str, Any]) -> Configuration:
-        """Return the configuration that was published as `document`. Raises ValueError when it is none."""
+    def restored(self, document: dict[str, Any], files: Mapping[str, bytes]) -> Configuration:
+        """Return the configuration that was published like this. Raises ValueError when it is none."""
         ...
 
     def changed_keys(self, old: Configuration, new: Configuration) -> list[str]:

@@ -20,7 +20,7 @@ from pcs_gateway.clock import Clock
 from pcs_gateway.control.configuration import Configuration
 from pcs_gateway.control.ejecting import Ejector
 from pcs_gateway.control.health.prober import Check, Prober
-from pcs_gateway.control.health.target import Target
+from pcs_gateway.control.health.target import Target, TargetTls
 from pcs_gateway.control.publishing import Channel, Publisher
 from pcs_gateway.control.repeating import repeat
 from pcs_gateway.control.resolving import Lookup, Resolver
@@ -134,7 +134,7 @@ class ControlPlane:
         self._resolver.follow({standing.host for standing in self.roster})
         self._take_addresses(self.roster)
         self._prober.follow({standing.key: self._target(standing) for standing in self.roster})
-        self.publisher.publish(configuration.document)
+        self.publisher.publish(configuration.document, configuration.files)
 
     # Orders of an operator.
 
@@ -226,8 +226,12 @@ class ControlPlane:
     # Drivers' details.
 
     def _target(self, standing: Standing) -> Target:
-        check = self.roster.pools[standing.key.pool].health_check
-        return Target(standing.key.url, standing.host, standing.port, check)
+        pool = self.roster.pools[standing.key.pool]
+        tls = None
+        if standing.scheme == "https":
+            files = self.configuration.files if self.configuration is not None else {}
+            tls = TargetTls(pool.tls, files.get(pool.tls.ca or "", b""))
+        return Target(standing.key.url, standing.host, standing.port, pool.health_check, tls)
 
     def addresses(self, host: str) -> tuple[str, ...]:
         """Return the addresses of a host, as last resolved."""

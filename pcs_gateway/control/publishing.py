@@ -69,9 +69,9 @@ class Publisher:
     def __repr__(self) -> str:
         return f"<Publisher: version {self.version}, {len(self._known)} backends>"
 
-    def publish(self, document: dict[str, Any]) -> None:
+    def publish(self, document: dict[str, Any], files: Mapping[str, bytes]) -> None:
         """
-        Publish everything: configuration and all pools.
+        Publish everything: configuration, the files that it names, and all pools.
 
         Raises:
             FrameError: It is too large to be sent; nothing was published.
@@ -80,7 +80,7 @@ class Publisher:
         self._roster.note_readiness(self._roster)
         pools = tuple(self._roster.snapshot(name) for name in self._roster.pools)
         self.store()
-        self._channel.publish(Snapshot(self.version, document, pools))
+        self._channel.publish(Snapshot(self.version, document, pools, dict(files)))
         before, self._known = self._known, {}
         self.levels.keep(self._roster.pools)
         for pool in pools:

@@ -10,11 +10,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 import structlog
 import watchfiles
+
+from pcs_gateway.clock import Clock
+
+LOOK_EVERY_SECONDS = 1.0
+"""How often certificates and keys are looked at."""
 
 DEBOUNCE_MILLISECONDS = 150
 """How long the directory must have been quiet: an editor writes more than once."""
@@ -67,6 +73,52 @@ class FileWatch:
             return False
         self._seen = found
         return True
+
+
+class NamedFilesWatch:
+    """
+    Notices changes of the files that the configuration names: certificates, keys and authorities.
+
+    It looks at them from time to time. They are replaced in many ways (by links to links, on volumes of a
+    network), one after another, and a second does not matter: so what counts is how they look, and a change
+    is told only when they have looked the same twice.
+
+    Args:
+        paths: Gives the files as they are named now.
+    """
+
+    def __init__(self, paths: Callable[[], Iterable[str]], clock: Clock) -> None:
+        self._paths = paths
+        self._clock = clock
+
+    async def run(self, changed: Callable[[], Awaitable[object]]) -> None:
+        """Call `changed` when files look different and have settled; for ever."""
+        before = told = await self._look()
+        while True:
+            await self._clock.sleep(LOOK_EVERY_SECONDS)
+            now = await self._look()
+            if now.keys() != told.keys():
+                told = {path: told.get(path, looks) for path, looks in now.items()}
+            if now == before and now != told:
+                told = now
+                await changed()
+            before = now
+
+    async def _look(self) -> dict[str, tuple[int, ...]]:
+        return await asyncio.to_thread(looks_of, tuple(self._paths()))
+
+
+def looks_of(paths: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """Return what changes about files when they are replaced; nothing for one that is not there."""
+    looks: dict[str, tuple[int, ...]] = {}
+    for path in paths:
+        try:
+            found = os.stat(path)  # noqa: PTH116 - symbolic links are followed
+        except OSError:
+            looks[path] = ()
+        else:
+            looks[path] = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return looks
 
 
 def digest(path: Path) -> str:

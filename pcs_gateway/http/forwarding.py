@@ -31,13 +31,15 @@ class Client:
         address: IP literal of the peer; empty when it has none.
         is_trusted: Its forwarding fields are believed.
         scheme: `http` or `https`, as spoken on this connection.
+        subject_line: The field that tells who showed a certificate on it; empty where none is to be told.
     """
 
-    __slots__ = ("address", "is_trusted", "scheme")
+    __slots__ = ("address", "is_trusted", "scheme", "subject_line")
 
-    def __init__(self, address: str, scheme: bytes, *, is_trusted: bool) -> None:
+    def __init__(self, address: str, scheme: bytes, subject_line: bytes = b"", *, is_trusted: bool) -> None:
         self.address = address
         self.scheme = scheme
+        self.subject_line = subject_line
         self.is_trusted = is_trusted
 
 
@@ -62,9 +64,10 @@ class Forwarding:
         mapped = getattr(parsed, "ipv4_mapped", None)
         return any((mapped or parsed) in network for network in self._trusted)
 
-    def client(self, address: str, scheme: bytes) -> Client:
-        """Describe the peer of a new connection."""
-        return Client(address, scheme, is_trusted=self.is_trusted(address))
+    def client(self, before: Client, address: str) -> Client:
+        """Describe the peer of a connection, of which all but the address is known."""
+        is_trusted = self.is_trusted(address)
+        return Client(address, before.scheme, before.subject_line, is_trusted=is_trusted)
 
     def client_address(self, client: Client, fields: RequestFields) -> str:
         """Give the address of the client: the nearest one that is not on the trust list."""
@@ -98,6 +101,7 @@ class Forwarding:
             lines += [
                 b"%b: %b\r\n" % (name, before[name.lower()]) for name in names if name.lower() in before
             ]
+        lines.append(client.subject_line)
         return b"".join(lines)
 
     def _write_x_forwarded(self, client: Client, before: dict[bytes, bytes], host: bytes) -> list[bytes]:

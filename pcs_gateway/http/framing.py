@@ -84,7 +84,7 @@ class ChunkedDecoder:
         Begin a body.
 
         Args:
-            named: What Connection names, lower-cased: dropped from the trailers too.
+            named: Further names, lower-cased, that are dropped from the trailers: what Connection names.
         """
         self.is_complete = False
         self.trailers: list[bytes] = []
@@ -180,5 +180,8 @@ class ChunkedDecoder:
         """Whether a trailer of this lower-cased name is passed on."""
         plain = name.replace(b"_", b"-")
         return not (
-            plain in FORBIDDEN_TRAILERS or plain.startswith(_FORBIDDEN_PREFIXES) or name in self._named
+            plain in FORBIDDEN_TRAILERS
+            or plain.startswith(_FORBIDDEN_PREFIXES)
+            or name in self._named
+            or plain in self._named
         )

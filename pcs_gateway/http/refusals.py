@@ -98,6 +98,28 @@ class Refusal(Enum):
         True,
     )
 
+    # before the first request (RFC 8446): nothing can be answered, it is only counted
+    TLS_HANDSHAKE_TIMEOUT = (0, "connection_timeout", "The handshake was not complete in time.", True)
+    TLS_HANDSHAKE_ABANDONED = (
+        0,
+        "connection_terminated",
+        "The client closed the connection in the handshake.",
+        True,
+    )
+    TLS_HANDSHAKE_MALFORMED = (0, "tls_protocol_error", "The client's handshake is no TLS.", True)
+    TLS_VERSION_REFUSED = (0, "tls_protocol_error", "The client speaks only older versions of TLS.", True)
+    TLS_NO_SHARED_CIPHER = (0, "tls_protocol_error", "The client knows none of the ciphers.", True)
+    TLS_ALERT_BY_CLIENT = (0, "tls_alert_received", "The client refused, with an alert.", True)
+    TLS_CLIENT_CERTIFICATE_MISSING = (0, "tls_certificate_error", "The client showed no certificate.", True)
+    TLS_CLIENT_CERTIFICATE_REFUSED = (
+        0,
+        "tls_certificate_error",
+        "The client's certificate is not valid.",
+        True,
+    )
+    TLS_NO_CERTIFICATE = (0, "proxy_configuration_error", "The listener has no certificate yet.", True)
+    PLAIN_HTTP_ON_TLS = (400, "http_request_error", "This port speaks HTTPS, not HTTP.", True)
+
     # limits
     HEAD_TOO_LARGE = (431, "http_request_error", "The request head is larger than limits.header_bytes.", True)
     TARGET_TOO_LONG = (
@@ -160,6 +182,14 @@ class Refusal(Enum):
     )
     CONNECT_FAILED = (502, "connection_refused", "No connection to a backend could be made.", False)
     CONNECT_TIMEOUT = (504, "connection_timeout", "Connecting to a backend took too long.", False)
+    TLS_CERTIFICATE_ERROR = (
+        502,
+        "tls_certificate_error",
+        "The backend's certificate is not valid.",
+        False,
+    )
+    TLS_ALERT_RECEIVED = (502, "tls_alert_received", "The backend refused the TLS handshake.", False)
+    TLS_PROTOCOL_ERROR = (502, "tls_protocol_error", "The TLS handshake with a backend failed.", False)
     UPSTREAM_RESET = (
         502,
         "connection_terminated",

@@ -60,7 +60,8 @@ class RequestFields:
         content_length: In bytes; None when there is no such field.
         host: The value of Host; empty when there is none.
         max_forwards: The value of Max-Forwards, whatever it is; None when there is none.
-        named: What Connection names, beside the fields that are the connection's own anyway.
+        named: What Connection names, beside the fields that are the connection's own anyway, and what only
+            the gateway may set: no trailers of these names are passed on.
         is_plain: In HTTP/1.1 nothing about it needs care: a Host, no body, no upgrade, no expectation.
         has_forwarding: It has a field about proxies or clients before this one.
         has_identity: The client brought a request id or a trace context that is kept.
@@ -111,6 +112,8 @@ class RequestFields:
         else:
             special = [field for field in _each_field(section, spellings) if field[0]]
         self.named = tokens = self._conclude(special)
+        if spellings.own_names:
+            self.named = tokens | spellings.own_names
         dropped = [field for field in special if field[0] not in STAYING_KINDS and not self._stays(*field)]
         cut = _cut(section, dropped) if tokens <= _USUAL_TOKENS else None
         if cut is None:
@@ -334,8 +337,16 @@ class RequestFieldsReader:
 
     __slots__ = ("_most_fields", "_parser", "_spellings", "known")
 
-    def __init__(self, request_id_name: bytes, most_fields: int) -> None:
-        self._spellings = Spellings(request_id_name)
+    def __init__(
+        self, request_id_name: bytes, most_fields: int, own_names: frozenset[bytes] = frozenset()
+    ) -> None:
+        """
+        Read as configured.
+
+        Args:
+            own_names: Lower-cased names of fields that only the gateway may set.
+        """
+        self._spellings = Spellings(request_id_name, own_names)
         self._most_fields = most_fields
         self._parser = SectionParser()
         self.known: Memo[bytes, RequestFields] = Memo(self.read, MEMO_SECTIONS, _is_short_section)

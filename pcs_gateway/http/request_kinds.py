@@ -57,13 +57,21 @@ _KINDS: dict[bytes, int] = {
 
 
 class Spellings(dict[bytes, int]):
-    """Field names as clients spell them, each with its kind (0: of no interest), bounded."""
+    """
+    Field names as clients spell them, each with its kind (0: of no interest), bounded.
 
-    __slots__ = ("_request_id_name",)
+    Attributes:
+        own_names: Lower-cased names of further fields that only the gateway may set: dropped like those of
+            the connection.
+    """
 
-    def __init__(self, request_id_name: bytes) -> None:
+    __slots__ = ("_kinds", "_request_id_name", "own_names")
+
+    def __init__(self, request_id_name: bytes, own_names: frozenset[bytes] = frozenset()) -> None:
         super().__init__()
         self._request_id_name = request_id_name.lower()
+        self.own_names = own_names
+        self._kinds = {**_KINDS, **dict.fromkeys(own_names, HOP_BY_HOP_KIND)}
 
     def __missing__(self, name: bytes) -> int:
         lowered = name.lower()
@@ -76,4 +84,4 @@ class Spellings(dict[bytes, int]):
         return kind
 
     def _kind(self, name: bytes) -> int:
-        return REQUEST_ID if name == self._request_id_name else _KINDS.get(name, 0)
+        return REQUEST_ID if name == self._request_id_name else self._kinds.get(name, 0)

@@ -99,11 +99,14 @@ class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
         version: Greater than that of everything published before, also by an earlier control process.
         configuration: `GatewayConfig.model_dump(mode="json")`.
         pools: Every pool, with the readiness of its backends.
+        files: Certificates and keys that the configuration names, by path: what every worker uses was read
+            and judged once, and does not depend on what lies on the disk when a worker starts.
     """
 
     version: int
     configuration: dict[str, Any]
     pools: tuple[PoolSnapshot, ...]
+    files: dict[str, bytes] = {}
 
 
 class PoolUpdate(msgspec.Struct, frozen=True, tag="pool_update"):
@@ -137,4 +140,4 @@ ControlMessage = Snapshot | PoolUpdate | Verdict | MeasurementsAdded | Refused
 def replace_pool(snapshot: Snapshot, update: PoolUpdate) -> Snapshot:
     """The snapshot as it is after `update`; a pool that it does not know changes its version only."""
     pools = tuple(update.pool if pool.name == update.pool.name else pool for pool in snapshot.pools)
-    return Snapshot(version=update.version, configuration=snapshot.configuration, pools=pools)
+    return msgspec.structs.replace(snapshot, version=update.version, pools=pools)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from pcs_gateway.http.refusals import Refusal
 from pcs_gateway.proxy.downstream import DownstreamConnection
+from pcs_gateway.proxy.tls_listening import TlsListeners
 
 if TYPE_CHECKING:
     from pcs_gateway.processes.scoreboard import Row, Scoreboard
@@ -48,7 +49,8 @@ class Acceptor:
     Accepts for one worker.
 
     Attributes:
-        under_way: Connections accepted from the kernel whose protocol is not connected yet.
+        under_way: Connections accepted from the kernel that cannot carry a request yet: their protocol is not
+            connected, or their TLS handshake not complete.
         is_closed: Nothing is accepted any more.
     """
 
@@ -60,6 +62,7 @@ class Acceptor:
         row: Row,
         sockets: Sequence[socket.socket],
         warn: Callable[[OSError], None],
+        tls: TlsListeners | None = None,
     ) -> None:
         self._loop = loop
         self._plane = plane
@@ -67,6 +70,7 @@ class Acceptor:
         self._row = row
         self._sockets = list(sockets)
         self._warn = warn
+        self._tls = tls if tls is not None else TlsListeners()
         self._is_listening = False
         self.is_closed = False
         self.under_way: set[asyncio.Task[None]] = set()
@@ -129,14 +133,17 @@ class Acceptor:
             )
             return True
         accepted.setblocking(False)
-        task = self._loop.create_task(self._connect(accepted))
+        task = self._loop.create_task(self._connect(accepted, listener.fileno()))
         self.under_way.add(task)
         task.add_done_callback(self.under_way.discard)
         self._plane.connections.count_arriving(1)
         return True
 
-    async def _connect(self, accepted: socket.socket) -> None:
+    async def _connect(self, accepted: socket.socket, listener_fd: int) -> None:
         try:
+            if self._tls.speaks_tls(listener_fd):
+                await self._tls.serve(self._plane, listener_fd, accepted)
+                return
             await self._loop.connect_accepted_socket(
                 lambda: DownstreamConnection(self._plane, b"http"), accepted
             )

@@ -20,6 +20,9 @@ class Failure(Enum):
     CONNECT_FAILED = ("connection_refused", Refusal.CONNECT_FAILED)
     CONNECT_TIMEOUT = ("connection_timeout", Refusal.CONNECT_TIMEOUT)
     UNRESOLVED = ("dns_error", Refusal.CONNECT_FAILED)
+    TLS_CERTIFICATE = ("tls_certificate_error", Refusal.TLS_CERTIFICATE_ERROR)
+    TLS_ALERT = ("tls_alert_received", Refusal.TLS_ALERT_RECEIVED)
+    TLS_PROTOCOL = ("tls_protocol_error", Refusal.TLS_PROTOCOL_ERROR)
     STALE_CONNECTION = ("stale_connection", Refusal.UPSTREAM_RESET)
     RESET = ("connection_terminated", Refusal.UPSTREAM_RESET)
     MALFORMED = ("http_protocol_error", Refusal.MALFORMED_RESPONSE)
@@ -34,13 +37,24 @@ class Failure(Enum):
     @property
     def is_connect(self) -> bool:
         """Nothing of the request was sent."""
-        return self in (Failure.CONNECT_FAILED, Failure.CONNECT_TIMEOUT, Failure.UNRESOLVED)
+        return self in _CONNECT_FAILURES
 
     @property
     def blames_backend(self) -> bool:
         """Evidence against the backend; that it closed an idle connection is none."""
         return self is not Failure.STALE_CONNECTION
 
+
+_CONNECT_FAILURES = frozenset(
+    (
+        Failure.CONNECT_FAILED,
+        Failure.CONNECT_TIMEOUT,
+        Failure.UNRESOLVED,
+        Failure.TLS_CERTIFICATE,
+        Failure.TLS_ALERT,
+        Failure.TLS_PROTOCOL,
+    )
+)
 
 GATEWAY_FAILURE_STATUSES = frozenset((502, 503, 504))
 """Statuses that count as gateway failures of a backend; a plain 500 says nothing about the host."""

@@ -35,6 +35,7 @@ from pcs_gateway.section import (
     matching,
     split_address,
 )
+from pcs_gateway.tls.config import TlsConfig
 
 __all__ = [
     "ForwardingConfig",
@@ -96,16 +97,6 @@ MatchHost = Annotated[str, BeforeValidator(_host)]
 """A host name, lower-cased."""
 PathTemplate = Annotated[str, BeforeValidator(_template)]
 """See `template`."""
-
-
-class TlsConfig(Section):
-    """What a listener needs to speak TLS."""
-
-    certificate: Text
-    """File with the certificate chain in PEM; read again when it changes."""
-
-    key: Text
-    """File with the private key in PEM; read again when it changes."""
 
 
 class ListenConfig(Section):

@@ -29,6 +29,7 @@ from pcs_gateway.proxy.other_workers import OtherWorkers
 from pcs_gateway.proxy.routing import Route, Router
 from pcs_gateway.proxy.upstream_pool import UpstreamMember, UpstreamPool
 from pcs_gateway.telemetry.record import ExchangeRecord
+from pcs_gateway.tls.contexts import NO_FILES, Files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -125,8 +126,14 @@ class DataPlane:
         timeouts: TimeoutsConfig,
         forwarding: ForwardingConfig,
         rate_limits: Sequence[RateLimitConfig] = (),
+        own_names: frozenset[bytes] = frozenset(),
     ) -> None:
-        """Take over the sections that steer the data plane, after its pools."""
+        """
+        Take over the sections that steer the data plane, after its pools.
+
+        Args:
+            own_names: Lower-cased names of further fields that only the gateway may set.
+        """
         self.limits = limits
         self.timeouts = timeouts
         self.header_bytes = limits.header_bytes
@@ -137,7 +144,7 @@ class DataPlane:
         self.request_id_name = name.lower()
         self.request_id_start = name + b": "
         self.is_request_id_usual = name == b"X-Request-ID"
-        self.known_sections = RequestFieldsReader(self.request_id_name, limits.headers).known
+        self.known_sections = RequestFieldsReader(self.request_id_name, limits.headers, own_names).known
         routes = tuple(routes)
         admission = admissions(self._rate_table, rate_limits, routes)
         self.router = Router(
@@ -145,7 +152,7 @@ class DataPlane:
             for one in routes
         )
         for connection in self.connections:
-            connection.client = self.forwarding.client(connection.client.address, connection.client.scheme)
+            connection.client = self.forwarding.client(connection.client, connection.client.address)
             connection.forget_written()
         self.connections.cap(limits.connections_per_client or 0)
 
@@ -174,7 +181,9 @@ class DataPlane:
             for exchange in over:
                 self.access_log.append(exchange)
 
-    def replace_pools(self, snapshots: Sequence[PoolSnapshot], configs: Mapping[str, PoolConfig]) -> None:
+    def replace_pools(
+        self, snapshots: Sequence[PoolSnapshot], configs: Mapping[str, PoolConfig], files: Files = NO_FILES
+    ) -> None:
         """Take over all pools; members of the same column and generation keep what they have."""
         pools: dict[str, UpstreamPool] = {}
         for snapshot in snapshots:
@@ -183,10 +192,10 @@ class DataPlane:
             if known is not None and known.slot == snapshot.slot:
                 if choice(known.config) != choice(config):
                     known.balancer = self._new_balancer(snapshot, config)
-                known.configure(config)
+                known.configure(config, files)
                 pools[snapshot.name] = known
             else:
-                pools[snapshot.name] = self._new_pool(snapshot, config)
+                pools[snapshot.name] = self._new_pool(snapshot, config, files)
         gone = [pool for name, pool in self.pools.items() if pools.get(name) is not pool]
         self.pools = pools
         for snapshot in snapshots:
@@ -242,7 +251,7 @@ class DataPlane:
         for connection in idle:
             connection.close()
 
-    def _new_pool(self, snapshot: PoolSnapshot, config: PoolConfig) -> UpstreamPool:
+    def _new_pool(self, snapshot: PoolSnapshot, config: PoolConfig, files: Files) -> UpstreamPool:
         return UpstreamPool(
             snapshot.name,
             config,
@@ -253,6 +262,7 @@ class DataPlane:
             self.monotonic,
             self._random,
             self.recorder,
+            files,
         )
 
     def _new_balancer(self, snapshot: PoolSnapshot, config: PoolConfig) -> LoadBalancer:

@@ -79,10 +79,10 @@ class DownstreamConnection(ClientTransport):
         "written_for_route",
     )
 
-    def __init__(self, plane: DataPlane, scheme: bytes) -> None:
+    def __init__(self, plane: DataPlane, scheme: bytes, subject_line: bytes = b"") -> None:
         super().__init__()
         self.plane = plane
-        self.client = Client("", scheme, is_trusted=False)
+        self.client = Client("", scheme, subject_line, is_trusted=False)
         self.exchange: Exchange | None = None
         self.deadline = NEVER
         self.idle_since = 0.0
@@ -107,7 +107,7 @@ class DownstreamConnection(ClientTransport):
         self.transport = transport  # type: ignore[assignment]
         peer = transport.get_extra_info("peername")
         plane = self.plane
-        self.client = plane.forwarding.client(peer[0] if isinstance(peer, tuple) else "", self.client.scheme)
+        self.client = plane.forwarding.client(self.client, peer[0] if isinstance(peer, tuple) else "")
         self.read_ahead(plane.limits.response_buffer)
         self.idle_since = now = plane.monotonic()
         self.deadline = now + plane.timeouts.client_idle

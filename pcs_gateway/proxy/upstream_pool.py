@@ -8,6 +8,7 @@ closed before the backend closes them.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING
@@ -19,7 +20,9 @@ from pcs_gateway.http.messages import ResponseHead, read_response_head
 from pcs_gateway.proxy.attempts import Failure
 from pcs_gateway.proxy.failing import attempt_failed
 from pcs_gateway.proxy.queue import Queue
+from pcs_gateway.proxy.tls_backends import BackendTls, TlsHandshakeFailed, backend_tls, open_tls
 from pcs_gateway.proxy.upstream import UpstreamConnection
+from pcs_gateway.tls.contexts import NO_FILES, Files
 
 if TYPE_CHECKING:
     from pcs_gateway.backends.config import PoolConfig
@@ -48,7 +51,7 @@ class UpstreamMember(Member):
     time) never do. So heads are kept, and for those that never repeat the memo pauses.
     """
 
-    __slots__ = ("_heads", "_misses", "connection_cells", "idle", "is_removed", "next_address")
+    __slots__ = ("_heads", "_misses", "connection_cells", "idle", "is_removed", "next_address", "tls_session")
 
     def __init__(self, backend: Backend, row: Row) -> None:
         super().__init__(backend, row.in_flight, row.latency)
@@ -56,6 +59,7 @@ class UpstreamMember(Member):
         self.idle: list[UpstreamConnection] = []
         self.is_removed = False
         self.next_address = 0
+        self.tls_session: tuple[ssl.SSLContext, ssl.SSLSession] | None = None
         self._heads: dict[bytes, ResponseHead] = {}
         self._misses = 0
 
@@ -98,6 +102,7 @@ class UpstreamPool:
         waiters: How many these are.
         is_gated: Somebody waits or a limit on the whole pool holds: leases are given by the queue.
         swept: Monotonic seconds of the last sweep; precise enough for idle connections.
+        tls: For `https://` backends; None when there are none.
     """
 
     __slots__ = (
@@ -112,6 +117,7 @@ class UpstreamPool:
         "queue",
         "slot",
         "swept",
+        "tls",
         "uses_latency",
         "waiters",
     )
@@ -127,6 +133,7 @@ class UpstreamPool:
         monotonic: Callable[[], float],
         random: Random,
         recorder: Recorder,
+        files: Files = NO_FILES,
     ) -> None:
         self.name = name
         self.slot = cells.slot
@@ -134,19 +141,21 @@ class UpstreamPool:
         self.swept = monotonic()
         self.waiters = 0
         self.is_gated = False
+        self.tls: BackendTls | None = None
         self.connecting: set[asyncio.Task[None]] = set()
         self._delays = delays
         self._loop = loop
         self.queue = Queue(self, cells, delays, monotonic, random, recorder)
-        self.configure(config)
+        self.configure(config, files)
 
     def __repr__(self) -> str:
         members = " | ".join(map(repr, self.balancer.members))
         return f"<UpstreamPool {self.name}: {self.waiters} waiting, {members}>"
 
-    def configure(self, config: PoolConfig) -> None:
-        """Take over the pool's section of the configuration."""
+    def configure(self, config: PoolConfig, files: Files = NO_FILES) -> None:
+        """Take over the pool's section of the configuration, and the files that it names."""
         self.config = config
+        self.tls = backend_tls(config, files, self.tls)
         self.most_idle = config.connections.idle
         self.uses_latency = self.balancer.strategy.uses_latency
         self.queue.configure(config)
@@ -183,13 +192,13 @@ class UpstreamPool:
             address = addresses[member.next_address % len(addresses)]
             try:
                 async with asyncio.timeout(timeout):
-                    _, connection = await self._loop.create_connection(
-                        lambda: UpstreamConnection(self, member), address, member.backend.port
-                    )
+                    connection = await self._open(member, address)
             except TimeoutError:
                 failure = Failure.CONNECT_TIMEOUT
             except OSError:
                 failure = Failure.CONNECT_FAILED
+            except TlsHandshakeFailed as error:
+                failure = error.failure
             else:
                 if not connection.is_open:
                     # closed as soon as accepted: nothing was sent
@@ -203,6 +212,14 @@ class UpstreamPool:
             member.next_address += 1
         if exchange.wants_connection(attempt):
             attempt_failed(exchange, failure)
+
+    async def _open(self, member: UpstreamMember, address: str) -> UpstreamConnection:
+        if self.tls is not None and member.backend.scheme == "https":
+            return await open_tls(self, self.tls, member, address)
+        _, connection = await self._loop.create_connection(
+            lambda: UpstreamConnection(self, member), address, member.backend.port
+        )
+        return connection
 
     def opened(self, member: UpstreamMember) -> None:
         """Count a connection."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -178,17 +179,20 @@ class ScriptedBackend:
         port: Where it listens.
     """
 
-    def __init__(self, script: Script, receive_buffer: int | None = None) -> None:
+    def __init__(
+        self, script: Script, receive_buffer: int | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.script = script
         self.peers: list[Peer] = []
         self.requests: list[ReceivedRequest] = []
         self.port = 0
         self._receive_buffer = receive_buffer
+        self._tls = tls
         self._conversations: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self.port}"
 
     @property
     def received(self) -> bytes:
@@ -200,7 +204,7 @@ class ScriptedBackend:
         if self._receive_buffer is not None:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)
         self.port = listener.getsockname()[1]
-        self._server = await asyncio.start_server(self._converse, sock=listener)
+        self._server = await asyncio.start_server(self._converse, sock=listener, ssl=self._tls)
         return self
 
     async def __aexit__(

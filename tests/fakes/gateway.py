@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from random import Random
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -23,13 +25,16 @@ from pcs_gateway.clock import SystemClock
 from pcs_gateway.config.model import GatewayConfig
 from pcs_gateway.processes.columns import Columns
 from pcs_gateway.processes.messages import EvidenceEntry
+from pcs_gateway.processes.plan import Listener
 from pcs_gateway.processes.scoreboard import Role, Row, Scoreboard
 from pcs_gateway.processes.tickets import Tickets
 from pcs_gateway.proxy.accepting import Acceptor
 from pcs_gateway.proxy.data_plane import DataPlane
+from pcs_gateway.proxy.tls_listening import TlsListeners
 from pcs_gateway.telemetry.delta import Delta
 from pcs_gateway.telemetry.record import ExchangeRecord
 from pcs_gateway.telemetry.recorder import Recorder
+from pcs_gateway.tls.config import subject_names
 from tests.fakes.backend import Script, ScriptedBackend
 from tests.fakes.raw_client import RawClient
 from tests.fakes.waiting import until
@@ -70,6 +75,13 @@ def one_pool(*urls: str, pool: Mapping[str, Any] | None = None, **sections: Any)
     """Give a configuration with the pool `pcs`, its backends named b0, b1 and so on."""
     backends = [{"url": url, "name": f"b{number}"} for number, url in enumerate(urls)]
     return {"pools": {"pcs": {"backends": backends, **(pool or {})}}, **sections}
+
+
+def _files(config: GatewayConfig) -> dict[str, bytes]:
+    """Read what the configuration names for TLS, as the control process does."""
+    named = [path for one in config.listen if one.tls is not None for path in one.tls.files()]
+    named += [path for pool in config.pools.values() for path in pool.tls.files()]
+    return {path: Path(path).read_bytes() for path in named}
 
 
 class Gateway:
@@ -127,9 +139,11 @@ class Gateway:
         )
         loop.set_exception_handler(lambda _, context: self.errors.append(context))
         loop.set_task_factory(self._make_task)
-        self.reload()
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]
+        first = self._configuration.listen[0]
+        self.tls = TlsListeners([Listener(first.address, first.tls is not None, "", listener.fileno())])
+        self.reload()
         self.acceptor = Acceptor(
             loop,
             self.plane,
@@ -137,6 +151,7 @@ class Gateway:
             self.row,
             [listener],
             lambda error: self.errors.append({"exception": error}),
+            self.tls,
         )
         self.acceptor.start()
         self._sweep()
@@ -163,9 +178,9 @@ class Gateway:
         """The row of another process, for a test to write what that one would show."""
         return self._scoreboard.occupy(index, role, 1, index)
 
-    def client(self) -> RawClient:
+    def client(self, tls: ssl.SSLContext | None = None, server_name: str = "localhost") -> RawClient:
         """A client of this gateway."""
-        return RawClient(self.port)
+        return RawClient(self.port, tls, server_name)
 
     # the control process
 
@@ -177,9 +192,16 @@ class Gateway:
         self.version += 1
         urls = [(name, backend.url) for name, pool in config.pools.items() for backend in pool.backends]
         self.columns = self.columns.allot(urls, self.version)
-        self.plane.replace_pools(self.snapshots(), config.pools)
+        files = _files(config)
+        self.tls.configure(config.listen, files)
+        self.plane.replace_pools(self.snapshots(), config.pools, files)
         self.plane.configure(
-            config.routes, config.limits, config.timeouts, config.forwarding, config.rate_limits
+            config.routes,
+            config.limits,
+            config.timeouts,
+            config.forwarding,
+            config.rate_limits,
+            subject_names(one.tls for one in config.listen),
         )
         self.row.snapshot_version = self.version
 
@@ -207,7 +229,7 @@ class Gateway:
             pool,
             config.name,
             config.url,
-            "http",
+            config.url.partition(":")[0],
             host,
             int(port),
             self.addresses,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -37,13 +38,21 @@ class RawClient:
 
     Args:
         port: Of a server on 127.0.0.1.
+        tls: To speak TLS; `server_name` is then asked for, and looked for in the certificate.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None, server_name: str = "localhost") -> None:
         self._port = port
+        self._tls = tls
+        self._server_name = server_name
 
     async def __aenter__(self) -> Self:
-        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self.reader, self.writer = await asyncio.open_connection(
+            "127.0.0.1",
+            self._port,
+            ssl=self._tls,
+            server_hostname=self._server_name if self._tls is not None else None,
+        )
         return self
 
     async def __aexit__(

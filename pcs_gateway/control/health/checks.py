@@ -21,7 +21,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from pcs_gateway import __version__
 from pcs_gateway.backends.health import CheckResult
 from pcs_gateway.control.health.expectations import judge_answer
-from pcs_gateway.control.health.target import Target
+from pcs_gateway.control.health.target import Target, TargetTls
+from pcs_gateway.tls.contexts import backend_context
 from pcs_gateway.units import format_duration
 
 Addresses = Callable[[str], Sequence[str]]
@@ -29,6 +30,9 @@ Addresses = Callable[[str], Sequence[str]]
 
 BODY_LIMIT = 64 * 1024
 """Bytes of an answer that are read to look for `expect_json`."""
+
+MOST_CONTEXTS = 64
+"""Contexts kept: one for each pool, most often."""
 
 USER_AGENT = f"pcs-gateway/{__version__} (health check)"
 
@@ -65,6 +69,7 @@ class Checker:
     def __init__(self, addresses: Addresses) -> None:
         """Take the mapping from hosts to addresses."""
         self._addresses = addresses
+        self._contexts: dict[TargetTls, ssl.SSLContext] = {}
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(
@@ -100,22 +105,47 @@ class Checker:
         check = target.check
         headers = {"Host": check.host} if check.host else {}
         url = target.url + str(check.path)
-        async with self._session.get(url, headers=headers, allow_redirects=False) as response:
+        async with self._session.get(
+            url,
+            headers=headers,
+            allow_redirects=False,
+            ssl=self._context(target.tls) or True,
+            server_hostname=_server_name(target),
+        ) as response:
             body = await _beginning(response.content) if check.expect_json else b""
             return judge_answer(response.status, body, check)
+
+    def _context(self, tls: TargetTls | None) -> ssl.SSLContext | None:
+        """Give the context for a backend, the same one as long as nothing about it changes."""
+        if tls is None:
+            return None
+        if tls not in self._contexts:
+            if len(self._contexts) >= MOST_CONTEXTS:
+                self._contexts.clear()  # those of pools that are gone
+            self._contexts[tls] = backend_context(tls.config, {tls.config.ca or "": tls.authorities})
+        return self._contexts[tls]
 
     async def _connect(self, target: Target) -> CheckResult:
         """Open a connection to the first address that takes one."""
         errors: list[OSError] = []
         for address in self._addresses(target.host):
             try:
-                _, writer = await asyncio.open_connection(address, target.port)
+                _, writer = await asyncio.open_connection(
+                    address,
+                    target.port,
+                    ssl=self._context(target.tls),
+                    server_hostname=_server_name(target),
+                )
             except OSError as error:
                 errors.append(error)
             else:
                 writer.transport.abort()
                 return CheckResult(passed=True, detail="connected")
         raise errors[-1]
+
+
+def _server_name(target: Target) -> str | None:
+    return (target.tls.config.server_name or target.host) if target.tls is not None else None
 
 
 async def _beginning(content: aiohttp.StreamReader) -> bytes:
@@ -130,6 +160,10 @@ def describe(error: OSError | aiohttp.ClientError) -> str:
     """Say in a few words what went wrong with a connection."""
     cause: BaseException | None = error
     while cause is not None:
+        if isinstance(cause, aiohttp.ClientConnectorCertificateError):
+            cause = cause.certificate_error  # which it claims to be, without its members
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"TLS failed: {cause.verify_message}"
         if isinstance(cause, ssl.SSLError):
             return f"TLS failed: {cause.reason or cause}"
         if isinstance(cause, OSError) and cause.errno is not None and cause.errno in errno.errorcode:

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,11 @@ from aiohttp import web
 from pcs_gateway.backends.config import HealthCheckConfig
 from pcs_gateway.backends.health import CheckResult
 from pcs_gateway.control.health.checks import Checker
-from pcs_gateway.control.health.target import Target
+from pcs_gateway.control.health.target import Target, TargetTls
+from pcs_gateway.tls.config import BackendTlsConfig
+from tests.fakes.authority import Authority
+from tests.fakes.backend import OK, ScriptedBackend
+from tests.fakes.backend import answering as answering_bytes
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -232,3 +237,61 @@ class TestTcp:
                 filler.close()
 
         assert result == CheckResult(False, "no answer within 50ms", timed_out=True)
+
+
+class TestTls:
+    """Checks of `https://` backends go by the settings of their pool."""
+
+    @pytest.fixture
+    def authority(self, tmp_path: Path) -> Authority:
+        """Who signs the backends' certificates."""
+        return Authority(tmp_path)
+
+    def tls_target(self, port: int, tls: TargetTls, **check: Any) -> Target:
+        """An `https://` backend on loopback."""
+        config = HealthCheckConfig.model_validate(check)
+        return Target(f"https://app.internal:{port}", "app.internal", port, config, tls)
+
+    @pytest.mark.parametrize("path", ["/ready", None])
+    async def test_verified_backend_passes(
+        self, checker: Checker, authority: Authority, path: str | None
+    ) -> None:
+        """Over HTTP, and by a handshake alone."""
+        context = authority.server(authority.pair("app.internal"))
+        tls = TargetTls(BackendTlsConfig(ca="ca.pem"), authority.ca.read_bytes())
+        async with ScriptedBackend(answering_bytes(OK), tls=context) as backend:
+            result = await checker(self.tls_target(backend.port, tls, path=path))
+
+        assert result.passed, result.detail
+
+    @pytest.mark.parametrize("path", ["/ready", None])
+    @pytest.mark.parametrize("wrong", ["name", "authority"])
+    async def test_backend_that_cannot_prove_itself_fails(
+        self, checker: Checker, authority: Authority, path: str | None, wrong: str
+    ) -> None:
+        """The detail says that it was the certificate."""
+        context = authority.server(authority.pair("other.example" if wrong == "name" else "app.internal"))
+        own = TargetTls(BackendTlsConfig(ca="ca.pem"), authority.ca.read_bytes())
+        tls = own if wrong == "name" else TargetTls(BackendTlsConfig())
+        async with ScriptedBackend(answering_bytes(OK), tls=context) as backend:
+            result = await checker(self.tls_target(backend.port, tls, path=path))
+
+        told = {
+            "name": "TLS failed: Hostname mismatch",
+            "authority": "TLS failed: unable to get local issuer",
+        }
+        assert not result.passed
+        assert result.detail.startswith(told[wrong])
+
+    @pytest.mark.parametrize("path", ["/ready", None])
+    @pytest.mark.parametrize("setting", [{"verify": False}, {"ca": "ca.pem", "server_name": "other.example"}])
+    async def test_settings_of_the_pool_count(
+        self, checker: Checker, authority: Authority, path: str | None, setting: dict[str, Any]
+    ) -> None:
+        """Verification off, or another name."""
+        context = authority.server(authority.pair("other.example"))
+        tls = TargetTls(BackendTlsConfig.model_validate(setting), authority.ca.read_bytes())
+        async with ScriptedBackend(answering_bytes(OK), tls=context) as backend:
+            result = await checker(self.tls_target(backend.port, tls, path=path))
+
+        assert result.passed, result.detail

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pcs_gateway.cli.main import main
+from tests.fakes.authority import Authority
 
 ROOT = Path(__file__).parents[3]
 MINIMAL = 'pools: {pcs: {backends: [{url: "http://127.0.0.1:8001"}]}}\n'
@@ -41,16 +42,38 @@ def test_every_problem_is_a_line_on_standard_error_and_status_2(
     assert second.startswith(f"{file}:3: drain_dely: unknown key (did you mean drain_delay?)")
 
 
-def test_keys_without_effect_are_named_and_are_no_problem(capsys: pytest.CaptureFixture[str]) -> None:
+def test_keys_without_effect_are_named_and_are_no_problem(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The whole contract is valid, with its notices."""
     file = ROOT / "tests" / "data" / "contract.yaml"
+    pair = Authority(tmp_path).pair()
+    (tmp_path / "certs").mkdir()
+    Path(pair["certificate"]).rename(tmp_path / "certs" / "gateway.pem")
+    Path(pair["key"]).rename(tmp_path / "certs" / "gateway.key")
+    monkeypatch.chdir(tmp_path)
 
     assert 0 == main(["check", str(file)])
 
     *notices, last = capsys.readouterr().out.splitlines()
     assert len(notices) > 15
     assert all(line.startswith(f"{file}: ") and " has no effect: " in line for line in notices)
-    assert f"{file}: valid: 2 pools, 4 backends, 8 routes; listens on 0.0.0.0:8080" == last
+    assert (
+        f"{file}: valid: 2 pools, 4 backends, 8 routes; listens on 0.0.0.0:8080, 0.0.0.0:8443 (TLS)" == last
+    )
+
+
+def test_certificates_are_tried_out(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `serve` could not use is a problem."""
+    monkeypatch.chdir(tmp_path)
+
+    assert 2 == main(["check", str(ROOT / "tests" / "data" / "contract.yaml")])
+
+    first, second = capsys.readouterr().err.splitlines()
+    assert "listen[1].tls.certificate: cannot be read: No such file" in first
+    assert "listen[1].tls.key: cannot be read: No such file" in second
 
 
 def test_it_reads_the_environment_of_the_process(tmp_path: Path) -> None:

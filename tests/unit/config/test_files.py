@@ -59,7 +59,7 @@ def test_it_loads_as_it_stands_without_an_environment(name: str) -> None:
     """No variable has to be set, nobody has to be root."""
     config = load(ROOT / "config" / name, {}).config
 
-    assert all(listener.port >= 1024 for listener in config.open_listeners())
+    assert all(listener.port >= 1024 for listener in config.listen)
     assert not Path(config.state.directory).is_absolute()
 
 

@@ -57,19 +57,6 @@ def test_what_is_off_or_has_effect_is_not_noticed(tmp_path: Path, text: str) -> 
     assert [] == loaded(tmp_path, text).notices
 
 
-def test_a_listener_with_tls_is_noticed_and_not_opened_as_plain(tmp_path: Path) -> None:
-    """The address is left out."""
-    text = POOLS + (
-        "listen:\n  - address: 127.0.0.1:8080\n"
-        "  - address: 127.0.0.1:8443\n    tls: {certificate: c, key: k}\n"
-    )
-
-    read = loaded(tmp_path, text)
-
-    assert ["127.0.0.1:8080"] == [listener.address for listener in read.config.open_listeners()]
-    assert ["listen[1].tls (line 5)"] == [notice.partition(" has no effect: ")[0] for notice in read.notices]
-
-
 def test_notices_come_in_the_order_of_the_file() -> None:
     """So that they can be read beside it."""
     notices = load(ROOT / "tests" / "data" / "contract.yaml", {}).notices

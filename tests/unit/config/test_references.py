@@ -39,11 +39,6 @@ class TestReferences:
                 "already the address of admin",
             ),
             (
-                POOLS + "listen: [{address: 'a:1', tls: {certificate: c, key: k}}]",
-                "listen",
-                "nothing would be opened: TLS listeners have no effect yet",
-            ),
-            (
                 "pools: {pcs: {strategy: least_conections, backends: [{url: 'http://a:1'}]}}",
                 "pools.pcs.strategy",
                 "no such strategy (did you mean least_connections?)",

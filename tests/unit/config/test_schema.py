@@ -33,7 +33,7 @@ def test_a_path_knows_what_it_allows(path: Path, allowed: str) -> None:
 
 def test_a_section_knows_its_keys() -> None:
     """And what is no section has none."""
-    assert ["certificate", "key"] == keys_at(("listen", 0, "tls"))
+    assert ["certificate", "key"] == keys_at(("listen", 0, "tls", "certificates", 3))
     assert [] == keys_at(("limits", "headers"))
     assert [] == keys_at(("pools",))
 

@@ -62,7 +62,7 @@ class Publishing(RuleBasedStateMachine):
         self.roster.apply({"pcs": pool}, self.publisher.version + 1)
         for standing in self.roster:
             standing.addresses = ("127.0.0.1",)
-        self.publisher.publish({})
+        self.publisher.publish({}, {})
         if not was_holding:  # else the removal of the last unchecked one may end the round
             assert self.readiness() == {url: before.get(url, False) for url in urls}
 

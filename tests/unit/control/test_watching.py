@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pcs_gateway.control.watching import FileWatch
+from pcs_gateway.control.watching import LOOK_EVERY_SECONDS, FileWatch, NamedFilesWatch
+from tests.fakes.clock import FakeClock
 from tests.fakes.waiting import until
 
 
@@ -27,6 +28,26 @@ class Watched:
         expected = self.changes + 1
         self.path.write_text(f"settled {expected}")
         await until(lambda: self.changes >= expected)
+
+
+class NamedFiles:
+    """Files that a configuration names, a clock, and how often they were said to have changed."""
+
+    def __init__(self, directory: Path) -> None:
+        self.clock = FakeClock()
+        self.changes = 0
+        self.paths = [str(directory / "certificate"), str(directory / "key")]
+        for path in self.paths:
+            Path(path).write_text("a")
+
+    async def changed(self) -> None:
+        self.changes += 1
+
+    async def look(self) -> None:
+        """Let them be looked at once more."""
+        self.clock.advance(LOOK_EVERY_SECONDS)
+        await asyncio.sleep(0)
+        await until(lambda: self.clock.sleepers)
 
 
 @pytest.fixture
@@ -122,3 +143,72 @@ async def test_directory_that_is_gone_is_told(tmp_path: Path) -> None:
 
     async with asyncio.timeout(5):
         await FileWatch(watched.path).run(watched.changed, watched.stop)
+
+
+class TestNamedFiles:
+    """Certificates and keys, looked at once a second."""
+
+    @pytest.fixture
+    async def named(self, tmp_path: Path) -> AsyncIterator[NamedFiles]:
+        """Two files that are watched."""
+        named = NamedFiles(tmp_path)
+        task = asyncio.create_task(NamedFilesWatch(lambda: named.paths, named.clock).run(named.changed))
+        await until(lambda: named.clock.sleepers)
+        yield named
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def test_change_is_told_when_it_has_settled(self, named: NamedFiles) -> None:
+        """One after the other is replaced: told once, when they have looked the same twice."""
+        Path(named.paths[0]).write_text("new")
+        await named.look()
+        Path(named.paths[1]).write_text("newer")
+        await named.look()
+        before = named.changes
+        await named.look()
+        await named.look()
+        await named.look()
+
+        assert (0, 1) == (before, named.changes)
+
+    async def test_link_that_leads_elsewhere_is_a_change(self, named: NamedFiles, tmp_path: Path) -> None:
+        """As a volume of Kubernetes is replaced."""
+        other = tmp_path / "other"
+        other.write_text("a")
+        link = Path(named.paths[0])
+        link.unlink()
+        link.symlink_to(other)
+        await named.look()
+        await named.look()
+
+        assert 1 == named.changes
+
+    async def test_file_that_is_away_and_comes_back_the_same_is_told_twice_at_most(
+        self, named: NamedFiles
+    ) -> None:
+        """A file that is missing is a change, since it can be used no more."""
+        content = Path(named.paths[0]).read_text()
+        Path(named.paths[0]).unlink()
+        await named.look()
+        await named.look()
+        away = named.changes
+        Path(named.paths[0]).write_text(content)
+        await named.look()
+        await named.look()
+
+        assert (1, 2) == (away, named.changes)
+
+    async def test_other_files_named_by_a_reload_are_no_change(
+        self, named: NamedFiles, tmp_path: Path
+    ) -> None:
+        """They were read when they were named."""
+        (tmp_path / "third").write_text("c")
+        named.paths = [named.paths[0], str(tmp_path / "third")]
+        await named.look()
+        await named.look()
+        unchanged = named.changes
+        (tmp_path / "third").write_text("cc")
+        await named.look()
+        await named.look()
+
+        assert (0, 1) == (unchanged, named.changes)

@@ -1,0 +1,1 @@
+"""TLS as both planes need it: its sections of the configuration, certificates, contexts, names."""
