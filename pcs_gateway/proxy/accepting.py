@@ -140,15 +140,18 @@ class Acceptor:
         return True
 
     async def _connect(self, accepted: socket.socket, listener_fd: int) -> None:
+        has_arrived = False
         try:
             if self._tls.speaks_tls(listener_fd):
-                await self._tls.serve(self._plane, listener_fd, accepted)
-                return
-            await self._loop.connect_accepted_socket(
-                lambda: DownstreamConnection(self._plane, b"http"), accepted
-            )
+                has_arrived = await self._tls.serve(self._plane, listener_fd, accepted)
+            else:
+                await self._loop.connect_accepted_socket(
+                    lambda: DownstreamConnection(self._plane, b"http"), accepted
+                )
+                has_arrived = True
         except OSError:
             accepted.close()
+        if not has_arrived:
             self._plane.connections.count_arriving(-1)
 
     def close(self) -> None:

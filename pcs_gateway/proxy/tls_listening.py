@@ -107,9 +107,9 @@ class TlsListeners:
         """Tell whether connections of this listening socket begin with a handshake."""
         return fd in self._addresses
 
-    async def serve(self, plane: DataPlane, fd: int, accepted: socket.socket) -> None:
+    async def serve(self, plane: DataPlane, fd: int, accepted: socket.socket) -> bool:
         """
-        Shake hands on a connection accepted from a listening socket, and serve it from then on.
+        Shake hands on a connection accepted from a listening socket; True when it is served from then on.
 
         Raises:
             OSError: The connection is gone already.
@@ -118,13 +118,13 @@ class TlsListeners:
         if tls is None:
             plane.recorder.refuse(Refusal.TLS_NO_CERTIFICATE.reason)
             accepted.close()
-        else:
-            await serve_tls(plane, tls, accepted)
+            return False
+        return await serve_tls(plane, tls, accepted)
 
 
-async def serve_tls(plane: DataPlane, tls: ListenerTls, accepted: socket.socket) -> None:
+async def serve_tls(plane: DataPlane, tls: ListenerTls, accepted: socket.socket) -> bool:
     """
-    Shake hands on an accepted connection, and serve it from then on.
+    Shake hands on an accepted connection; True when it is served from then on.
 
     Raises:
         OSError: The socket is gone already.
@@ -142,13 +142,16 @@ async def serve_tls(plane: DataPlane, tls: ListenerTls, accepted: socket.socket)
         async with asyncio.timeout(tls.config.handshake_timeout):
             failure = await handshake
     except TimeoutError:
-        plane.recorder.refuse(Refusal.TLS_HANDSHAKE_TIMEOUT.reason)
-        transport.abort()
-        return
+        if handshake.cancelled():
+            plane.recorder.refuse(Refusal.TLS_HANDSHAKE_TIMEOUT.reason)
+            transport.abort()
+            return False
+        failure = handshake.result()  # complete in the very moment in which its time was over
     if failure is not None:
         refusal = REFUSALS[failure]
         plane.recorder.refuse(refusal.reason)
         await _part(plane, transport, refusal)
+    return failure is None
 
 
 async def _part(plane: DataPlane, transport: TlsTransport, refusal: Refusal) -> None:
