@@ -29,6 +29,8 @@ from pcs_gateway.loadtest.outcomes import Failure
 from pcs_gateway.loadtest.runner import TestRunner
 
 BEGUN = "BEGUN"
+NUMBERS = 10_000_000
+"""Numbers that each block has for its requests."""
 PATH = "/api/v1/prompts/"
 _NUMBER = b"0000000000"
 _BODY = '{"name": "summary", "content": "' + "x" * 200 + '"}'
@@ -145,7 +147,7 @@ class NumberedRunner(TestRunner):
         )
         super().__init__(config, SystemClock(), Random(1000 + plan.block))
         self._plan = plan
-        self._next = plan.block * 10_000_000
+        self._next = plan.block * NUMBERS
         self.kinds = {scenario.name: Kind() for scenario in scenarios}
         self.all_times: list[float] = []
 
