@@ -68,8 +68,8 @@ def _balancer(strategy: str, backends: int) -> LoadBalancer:
     tickets = Tickets.create(1)
     context = StrategyContext(take_ticket=lambda: tickets.take(0), random=random.Random(3), hash_on=_HASH_ON)
     balancer = LoadBalancer("pcs", STRATEGIES[strategy](context), max_per_backend=1024)
-    in_flight, latency = array("q", bytes(8 * backends)), array("d", bytes(8 * backends))
-    members = [Member(_backend(column), in_flight, memoryview(latency)) for column in range(backends)]
+    in_flight, counts, sums = (array(kind, bytes(8 * backends)) for kind in "qqd")
+    members = [Member(_backend(column), in_flight, (sums, counts)) for column in range(backends)]
     for member in members:
         member.observe_latency(0.005 + 0.001 * member.weight, 0.0)
     balancer.replace(members, 1024)

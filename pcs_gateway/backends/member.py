@@ -47,6 +47,7 @@ class Member:
         others: All other workers' attempts, as last read from the scoreboard.
         latency: Average time to first byte in seconds; 0.0 before the first. Where the strategy uses it.
         waiting: Mean age in seconds of this worker's attempts that wait for a first byte; the same.
+        measured: Attempts of this worker that are in the average, and `measured_seconds` their sum.
         consecutive_failures: Gateway failures in a row that this worker saw.
         successes: Attempts of this worker that succeeded, ever.
         skipped_until: Monotonic seconds until which this worker avoids the backend on its own evidence.
@@ -70,6 +71,8 @@ class Member:
         "latency",
         "latency_cells",
         "loads",
+        "measured",
+        "measured_seconds",
         "name",
         "observed",
         "others",
@@ -83,7 +86,9 @@ class Member:
         "waiting",
     )
 
-    def __init__(self, backend: Backend, cells: Cells, latency_cells: FloatCells | None = None) -> None:
+    def __init__(
+        self, backend: Backend, cells: Cells, latency_cells: tuple[FloatCells, Cells] | None = None
+    ) -> None:
         self.backend = backend
         self.column = backend.column
         self.name = backend.name
@@ -92,7 +97,8 @@ class Member:
         self.in_flight = 0
         self.others = 0
         self.latency = self.waiting = 0.0
-        self.observed = 0.0
+        self.observed = self.measured_seconds = 0.0
+        self.measured = 0
         self.consecutive_failures = 0
         self.successes = 0
         self.skipped_until = 0.0
@@ -134,21 +140,30 @@ class Member:
             self.loads[self.position] = (self.in_flight + others + self.bias) * self.scale
 
     def observe_latency(self, seconds: float, now: float) -> None:
-        """Add the time to first byte of one attempt, or the cost of a failed one, to the average."""
-        self.observed = now
-        if self.latency:
-            seconds = self.latency + (seconds - self.latency) * LATENCY_SHARE
-        self.latency = seconds
+        """Add the time to first byte of one attempt of this worker, or the cost of a failed one."""
+        self.learn_latency(seconds, 1, now)
+        self.measured += 1
+        self.measured_seconds += seconds
         if self.latency_cells is not None:
-            self.latency_cells[self.backend.column] = seconds
+            sums, counts = self.latency_cells
+            sums[self.column] = self.measured_seconds
+            counts[self.column] = self.measured
+
+    def learn_latency(self, mean: float, count: int, now: float) -> None:
+        """Add `count` attempts, of this worker or another one, to the average."""
+        self.observed = now
+        if not self.latency:
+            self.latency = mean
+        elif count == 1:
+            self.latency += (mean - self.latency) * LATENCY_SHARE
+        else:
+            self.latency += (mean - self.latency) * (1.0 - (1.0 - LATENCY_SHARE) ** count)
 
     def decay_latency(self, now: float) -> None:
         """Halve the average of a backend that nobody tried for a while."""
         if self.latency and now - self.observed > LATENCY_HALF_LIFE and not self.active_connections:
             self.latency *= 0.5
             self.observed = now
-            if self.latency_cells is not None:
-                self.latency_cells[self.backend.column] = self.latency
 
     def weigh(self, scale: float, bias: float) -> None:
         """Set what turns in flight into load."""

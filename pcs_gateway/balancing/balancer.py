@@ -145,8 +145,8 @@ class LoadBalancer:
         self.strategy.weigh(member)
 
     def observe_failure(self, member: Member, now: float) -> None:
-        """Count a failed attempt as a slow one."""
-        self.observe(member, FAILURE_SECONDS, now)
+        """Count a failed attempt as a slow one: one that timed out with the time that it waited."""
+        self.observe(member, max(FAILURE_SECONDS, member.waiting, member.latency), now)
 
     def _publish(self, now: float) -> None:
         """Judge anew who takes part; a level that stays as it was keeps what the strategy derived from it."""

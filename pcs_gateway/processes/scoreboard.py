@@ -46,7 +46,7 @@ _CELLS = 512
 """Cells at the start of a row before its arrays: one page."""
 
 _COLUMN_BYTES = COLUMNS * _CELL
-_ROW_BYTES = _CELLS * _CELL + 3 * _COLUMN_BYTES + 4096
+_ROW_BYTES = _CELLS * _CELL + 4 * _COLUMN_BYTES + 4096
 _CLIENTS_AT = -(-(_HEAD_BYTES + ROWS * _ROW_BYTES) // 2**16) * 2**16
 """Where the cells of clients begin; on a page's edge, whatever the machine's pages are."""
 _TABLE_BYTES = _CLIENTS_AT + ROWS * client_cells.ROW_BYTES
@@ -93,7 +93,8 @@ class Row:
     Attributes:
         in_flight: Attempts this process has leased, by column.
         connections: Connections this process holds to backends, pooled and leased, by column.
-        latency: This process's running average of time to first byte, in seconds, by column.
+        latency_counts: Attempts whose time to first byte this process has measured, by column.
+        latency_sums: Of these times, in seconds, by column.
         waiters: Exchanges that wait for a lease, by slot of their pool.
         limits: The limit on attempts in flight to a pool, by its slot; 0: none. A worker shows the one that
             it applies, the control process the one that it found.
@@ -108,7 +109,8 @@ class Row:
         "connections",
         "in_flight",
         "index",
-        "latency",
+        "latency_counts",
+        "latency_sums",
         "limits",
         "overloads",
         "waiters",
@@ -130,8 +132,9 @@ class Row:
         self._beat = view[4 * _CELL : 5 * _CELL].cast("d")
         self.in_flight = view[head : head + _COLUMN_BYTES].cast("q")
         self.connections = view[head + _COLUMN_BYTES : head + 2 * _COLUMN_BYTES].cast("q")
-        self.latency = view[head + 2 * _COLUMN_BYTES : head + 3 * _COLUMN_BYTES].cast("d")
-        waiters = head + 3 * _COLUMN_BYTES
+        self.latency_sums = view[head + 2 * _COLUMN_BYTES : head + 3 * _COLUMN_BYTES].cast("d")
+        self.latency_counts = view[head + 3 * _COLUMN_BYTES : head + 4 * _COLUMN_BYTES].cast("q")
+        waiters = head + 4 * _COLUMN_BYTES
         of_pools = [
             view[at : at + POOLS * _CELL].cast("q")
             for at in range(waiters, waiters + 3 * POOLS * _CELL, POOLS * _CELL)

@@ -25,6 +25,7 @@ from pcs_gateway.proxy.config import ForwardingConfig, LimitsConfig, RouteConfig
 from pcs_gateway.proxy.delays import Delays
 from pcs_gateway.proxy.endings import break_off, look_after
 from pcs_gateway.proxy.evidence import Evidence
+from pcs_gateway.proxy.latencies import Latencies
 from pcs_gateway.proxy.other_workers import OtherWorkers
 from pcs_gateway.proxy.routing import Route, Router
 from pcs_gateway.proxy.upstream_pool import UpstreamMember, UpstreamPool
@@ -93,6 +94,7 @@ class DataPlane:
         self._row = row
         self._rate_table = RateTable(scoreboard, row.index)
         self._tickets = tickets
+        self._latencies = Latencies(scoreboard, row)
         self.recorder = recorder
         self.access_log: AccessLog | None = None
         self.tell_fault: Callable[[Exception], None] = _raise
@@ -315,6 +317,8 @@ class DataPlane:
         for exchange in list(self.abandoned):
             look_after(exchange, now)
         for pool in self.pools.values():
+            if pool.uses_latency:
+                self._latencies.observe(self, pool.balancer.members, now)
             pool.tick(now)
             self.evidence.tick(pool, now)
         self.evidence.end_tick(now)

@@ -54,7 +54,7 @@ class UpstreamMember(Member):
     __slots__ = ("_heads", "_misses", "connection_cells", "idle", "is_removed", "next_address", "tls_session")
 
     def __init__(self, backend: Backend, row: Row) -> None:
-        super().__init__(backend, row.in_flight, row.latency)
+        super().__init__(backend, row.in_flight, (row.latency_sums, row.latency_counts))
         self.connection_cells = row.connections
         self.idle: list[UpstreamConnection] = []
         self.is_removed = False

@@ -44,13 +44,17 @@ class TestSharing:
             for name in ("accepting", "client_connections", "snapshot_version"):
                 setattr(row, name, next(numbers))
             row.heartbeat = float(next(numbers))
-            for array in (row.in_flight, row.connections, row.waiters, row.limits, row.overloads):
+            for array in (
+                row.in_flight, row.connections, row.latency_counts, row.waiters, row.limits, row.overloads
+            ):
                 array[0], array[-1] = next(numbers), next(numbers)
-            row.latency[0], row.latency[-1] = float(next(numbers)), float(next(numbers))
+            row.latency_sums[0], row.latency_sums[-1] = float(next(numbers)), float(next(numbers))
         for row in map(scoreboard.row, range(ROWS)):
             expected += [row.accepting, row.client_connections, row.snapshot_version, int(row.heartbeat)]
-            expected += [int(row.latency[0]), int(row.latency[-1])]
-            for array in (row.in_flight, row.connections, row.waiters, row.limits, row.overloads):
+            expected += [int(row.latency_sums[0]), int(row.latency_sums[-1])]
+            for array in (
+                row.in_flight, row.connections, row.latency_counts, row.waiters, row.limits, row.overloads
+            ):
                 expected += [array[0], array[-1]]
         assert len(set(expected)) == len(expected) == next(numbers) - 1
 
@@ -58,7 +62,8 @@ class TestSharing:
         """A row has a cell for every column and pool."""
         row = scoreboard.row(0)
 
-        assert [COLUMNS] * 3 == [len(row.in_flight), len(row.connections), len(row.latency)]
+        arrays = (row.in_flight, row.connections, row.latency_sums, row.latency_counts)
+        assert [COLUMNS] * 4 == [len(array) for array in arrays]
         assert [POOLS] * 3 == [len(row.waiters), len(row.limits), len(row.overloads)]
 
     def test_other_layout_is_refused(self, scoreboard: Scoreboard) -> None:
@@ -96,7 +101,13 @@ class TestRows:
     def test_occupying_begins_from_zero(self, scoreboard: Scoreboard) -> None:
         """Whatever a dead process left is gone when its row is given to the next."""
         row = scoreboard.row(1)
-        row.in_flight[9], row.latency[9], row.waiters[3], row.heartbeat, row.accepting = 1, 0.5, 2, 7.0, 1
+        row.in_flight[9], row.latency_sums[9], row.waiters[3], row.heartbeat, row.accepting = (
+            1,
+            0.5,
+            2,
+            7.0,
+            1,
+        )
 
         scoreboard.occupy(1, Role.WORKER, 4, 105)
 
@@ -106,7 +117,7 @@ class TestRows:
             0,
             0,
             0,
-        ) == (row.in_flight[9], row.latency[9], row.waiters[3], row.heartbeat, row.accepting)
+        ) == (row.in_flight[9], row.latency_sums[9], row.waiters[3], row.heartbeat, row.accepting)
         assert (4, 105, Role.WORKER, 0) == (row.generation, row.incarnation, row.role, row.pid)
 
     def test_freed_row_counts_no_more(self, scoreboard: Scoreboard) -> None:
