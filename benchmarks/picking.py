@@ -9,7 +9,6 @@ given requests with a key in a field, among fields as browsers send them; ten th
 import itertools
 import random
 import timeit
-from array import array
 
 from pcs_gateway.backends.backend import Backend
 from pcs_gateway.backends.member import Member
@@ -68,7 +67,8 @@ def _balancer(strategy: str, backends: int) -> LoadBalancer:
     tickets = Tickets.create(1)
     context = StrategyContext(take_ticket=lambda: tickets.take(0), random=random.Random(3), hash_on=_HASH_ON)
     balancer = LoadBalancer("pcs", STRATEGIES[strategy](context), max_per_backend=1024)
-    in_flight, counts, sums = (array(kind, bytes(8 * backends)) for kind in "qqd")
+    in_flight, counts = (memoryview(bytearray(8 * backends)).cast("q") for _ in range(2))
+    sums = memoryview(bytearray(8 * backends)).cast("d")
     members = [Member(_backend(column), in_flight, (sums, counts)) for column in range(backends)]
     for member in members:
         member.observe_latency(0.005 + 0.001 * member.weight, 0.0)

@@ -8,6 +8,7 @@ share a real scoreboard; what they read of each other is as old as in a real gat
 from __future__ import annotations
 
 import heapq
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -37,7 +38,7 @@ class Outcome:
     """
 
     durations: list[float] = field(default_factory=list)
-    counts: dict[int, int] = field(default_factory=dict)
+    counts: Counter[int] = field(default_factory=Counter)
 
     def percentile(self, percent: float) -> float:
         """Seconds."""
@@ -46,7 +47,7 @@ class Outcome:
 
     def share(self, backends: Sequence[int]) -> float:
         """The part of all attempts that these backends got."""
-        return sum(self.counts.get(number, 0) for number in backends) / len(self.durations)
+        return sum(self.counts[number] for number in backends) / len(self.durations)
 
 
 class SimulatedWorker:
@@ -100,6 +101,82 @@ class SimulatedWorker:
         return seconds
 
 
+class Simulation:
+    """
+    Requests that come by a Poisson process to random workers.
+
+    Attributes:
+        outcome: What became of those that came after the first fifth of the time.
+    """
+
+    def __init__(
+        self,
+        crew: Sequence[SimulatedWorker],
+        service_time: ServiceTime,
+        rate: float,
+        seconds: float,
+        slots: int,
+    ) -> None:
+        self._crew = crew
+        self._service_time = service_time
+        self._rate = rate
+        self._seconds = seconds
+        self._slots = slots
+        self._random = Random(len(crew))
+        self._busy: Counter[int] = Counter()
+        self._queues: defaultdict[int, deque[tuple[SimulatedWorker, Lease]]] = defaultdict(deque)
+        self._numbers = count()
+        self._events: list[tuple[float, int, Callable[[float], None]]] = []
+        self.outcome = Outcome()
+
+    def run(self, seed: int) -> Outcome:
+        """Let it happen."""
+        self._random.seed(seed)
+        self._at(0.0, self._arrive)
+        self._at(TICK, self._tick)
+        while self._events[0][0] < self._seconds:
+            now, _, act = heapq.heappop(self._events)
+            act(now)
+        return self.outcome
+
+    def _at(self, when: float, act: Callable[[float], None]) -> None:
+        heapq.heappush(self._events, (when, next(self._numbers), act))
+
+    def _counts(self, began: float) -> bool:
+        return began > 0.2 * self._seconds
+
+    def _arrive(self, now: float) -> None:
+        self._at(now + self._random.expovariate(self._rate), self._arrive)
+        worker = self._random.choice(self._crew)
+        lease = worker.lease(now)
+        assert lease.member is not None
+        backend = lease.member.column
+        if self._counts(now):
+            self.outcome.counts[backend] += 1
+        if self._busy[backend] < self._slots:
+            self._serve(backend, worker, lease, now)
+        else:
+            self._queues[backend].append((worker, lease))
+
+    def _serve(self, backend: int, worker: SimulatedWorker, lease: Lease, now: float) -> None:
+        self._busy[backend] += 1
+        seconds = self._service_time(backend, now, self._random)
+        self._at(now + seconds, lambda then: self._done(backend, worker, lease, then))
+
+    def _done(self, backend: int, worker: SimulatedWorker, lease: Lease, now: float) -> None:
+        self._busy[backend] -= 1
+        duration = worker.end(lease, now)
+        if self._counts(now - duration):
+            self.outcome.durations.append(duration)
+        if self._queues[backend]:
+            self._serve(backend, *self._queues[backend].popleft(), now)
+
+    def _tick(self, now: float) -> None:
+        for worker in self._crew:
+            worker.tick(now)
+        self._at(now + TICK, self._tick)
+
+
 def simulate(
     strategy: str,
     service_time: ServiceTime,
@@ -112,57 +189,15 @@ def simulate(
     seed: int = 1,
 ) -> Outcome:
     """
-    Let requests come by a Poisson process to random workers.
+    Simulate a pool.
 
     Args:
+        rate: Requests per second.
         slots: Attempts that a backend works on at one time; others wait there, first come first served.
     """
-    random = Random(seed)
     scoreboard = Scoreboard.create()
     crew = [SimulatedWorker(1 + n, scoreboard, strategy, backends, seed) for n in range(workers)]
-    outcome = Outcome()
-    busy = [0] * backends
-    queues: list[list[tuple[SimulatedWorker, Lease]]] = [[] for _ in range(backends)]
-    numbers = count()
-    events: list[tuple[float, int, Callable[[float], None]]] = []
-
-    def at(when: float, act: Callable[[float], None]) -> None:
-        heapq.heappush(events, (when, next(numbers), act))
-
-    def arrive(now: float) -> None:
-        at(now + random.expovariate(rate), arrive)
-        worker = random.choice(crew)
-        lease = worker.lease(now)
-        assert lease.member is not None
-        backend = lease.member.column
-        if now > 0.2 * seconds:
-            outcome.counts[backend] = outcome.counts.get(backend, 0) + 1
-        if busy[backend] < slots:
-            serve(backend, worker, lease, now)
-        else:
-            queues[backend].append((worker, lease))
-
-    def serve(backend: int, worker: SimulatedWorker, lease: Lease, now: float) -> None:
-        busy[backend] += 1
-        at(now + service_time(backend, now, random), lambda then: done(backend, worker, lease, then))
-
-    def done(backend: int, worker: SimulatedWorker, lease: Lease, now: float) -> None:
-        busy[backend] -= 1
-        duration = worker.end(lease, now)
-        if now - duration > 0.2 * seconds:
-            outcome.durations.append(duration)
-        if queues[backend]:
-            serve(backend, *queues[backend].pop(0), now)
-
-    def tick(now: float) -> None:
-        for worker in crew:
-            worker.tick(now)
-        at(now + TICK, tick)
-
-    at(0.0, arrive)
-    at(TICK, tick)
-    while events and events[0][0] < seconds:
-        now, _, act = heapq.heappop(events)
-        act(now)
-    scoreboard.close()
-    return outcome
+    try:
+        return Simulation(crew, service_time, rate, seconds, slots).run(seed)
+    finally:
+        scoreboard.close()

@@ -90,7 +90,7 @@ class TestPriorities:
 
         three[0].order("health", 503)
         wait_for_readiness(gateway, False, True, True)
-        half = shares(gateway, 200)
+        half = shares(gateway, 120)
         loads = [one["load"] for one in levels(gateway)]
         three[1].order("health", 503)
         wait_for_readiness(gateway, False, False, True)
@@ -100,8 +100,8 @@ class TestPriorities:
         wait_for_readiness(gateway, True, True, True)
 
         assert [0.7, 0.3] == loads
-        assert 30 <= half["i2"] <= 95
-        assert 200 == half["i1"] + half["i2"]
+        assert 15 <= half["i2"] <= 60
+        assert 120 == half["i1"] + half["i2"]
         assert {"i2": 30} == none
         assert {"i0": 30, "i1": 30} == shares(gateway, 60)
         assert gateway.events("pool_levels_changed")

@@ -63,7 +63,7 @@ async def test_another_key_is_taken_over_by_a_reload() -> None:
 
 
 async def test_least_time_sees_a_backend_that_hangs() -> None:
-    """Its attempts that wait are counted with their age, and it gets no more once that is over the average."""
+    """Its attempts that wait count with their age, and it gets no more once that is over the average."""
     pool = {"strategy": "least_time", "on_abandon": "cancel"}
     async with balancing(hanging, answering(OK), pool=pool) as (client, gateway, backends):
         members = gateway.plane.pools["pcs"].balancer.members
