@@ -18,6 +18,7 @@ from pcs_gateway.backends.member import Lease, Member
 from pcs_gateway.balancing import STRATEGIES, LoadBalancer, Rules, StrategyContext
 from pcs_gateway.processes.scoreboard import Role, Scoreboard
 from pcs_gateway.proxy.latencies import Latencies
+from pcs_gateway.proxy.other_workers import OtherWorkers
 from tests.fakes.members import make_backend
 
 TICK = 0.1
@@ -54,22 +55,17 @@ class SimulatedWorker:
     """One worker: its balancer, and when each attempt under way began."""
 
     def __init__(self, index: int, scoreboard: Scoreboard, strategy: str, backends: int, seed: int) -> None:
-        self._scoreboard = scoreboard
         self.row = scoreboard.occupy(index, Role.WORKER, 1, index)
         tickets = count(index)
         context = StrategyContext(lambda: next(tickets), Random(seed + index))
         cells = (self.row.latency_sums, self.row.latency_counts)
         self.members = [Member(make_backend(n), self.row.in_flight, cells) for n in range(backends)]
-        self.balancer = LoadBalancer("pool", STRATEGIES[strategy](context), MAXIMUM, self._read_others)
+        self.balancer = LoadBalancer(
+            "pool", STRATEGIES[strategy](context), MAXIMUM, OtherWorkers(scoreboard, self.row)
+        )
         self.balancer.replace(self.members, MAXIMUM, Rules(), 0.0)
         self._latencies = Latencies(scoreboard, self.row)
         self.started: dict[Lease, float] = {}
-
-    def _read_others(self, members: Sequence[Member]) -> int:
-        rows = [self._scoreboard.row(i) for i in self._scoreboard.rows_in_use() if i != self.row.index]
-        for member in members:
-            member.refresh(sum(row.in_flight[member.column] for row in rows))
-        return len(members) * len(rows)
 
     def tick(self, now: float) -> None:
         """What the sweep does each 100 ms."""
