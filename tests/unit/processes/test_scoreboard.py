@@ -45,7 +45,12 @@ class TestSharing:
                 setattr(row, name, next(numbers))
             row.heartbeat = float(next(numbers))
             for array in (
-                row.in_flight, row.connections, row.latency_counts, row.waiters, row.limits, row.overloads
+                row.in_flight,
+                row.connections,
+                row.latency_counts,
+                row.waiters,
+                row.limits,
+                row.overloads,
             ):
                 array[0], array[-1] = next(numbers), next(numbers)
             row.latency_sums[0], row.latency_sums[-1] = float(next(numbers)), float(next(numbers))
@@ -53,7 +58,12 @@ class TestSharing:
             expected += [row.accepting, row.client_connections, row.snapshot_version, int(row.heartbeat)]
             expected += [int(row.latency_sums[0]), int(row.latency_sums[-1])]
             for array in (
-                row.in_flight, row.connections, row.latency_counts, row.waiters, row.limits, row.overloads
+                row.in_flight,
+                row.connections,
+                row.latency_counts,
+                row.waiters,
+                row.limits,
+                row.overloads,
             ):
                 expected += [array[0], array[-1]]
         assert len(set(expected)) == len(expected) == next(numbers) - 1
