@@ -1,12 +1,12 @@
 """
 Our own benchmark backend, on uvloop and llhttp: where nginx is missing, and where answers must take time.
 
-    python -m benchmarks.backend PORT[:WEIGHT],PORT[:WEIGHT],... [MEAN_DELAY_SECONDS]
+    python -m benchmarks.backend PORT[:WEIGHT],PORT[:WEIGHT],... [MEAN_DELAY_SECONDS [always]]
 
 Each port is one backend. `/files/1m` and `/files/1g` give that many bytes, `/imbalance` the time
 average of (max - min) in flight per weight over all ports since it was last asked, anything else
 1 KB of JSON once the request has come (of a target that ends with /slow the first part of the body is
-read slowly), after an exponentially distributed delay when one is given.
+read slowly), after a delay when one is given: exponentially distributed, or always the same.
 """
 
 import asyncio
@@ -130,7 +130,7 @@ def main() -> None:
             serve(
                 [int(port) for port, _, _ in pairs],
                 [float(weight or 1) for _, _, weight in pairs],
-                (lambda: chance.expovariate(1 / mean)) if mean else None,
+                _delays(mean, chance, is_constant=sys.argv[3:] == ["always"]) if mean else None,
             )
         )
 
@@ -142,6 +142,10 @@ def _precise_loop() -> asyncio.AbstractEventLoop:
     epoll and uvloop count whole milliseconds, so that delays end in bursts, which no real service does.
     """
     return asyncio.SelectorEventLoop(selectors.SelectSelector())
+
+
+def _delays(mean: float, chance: random.Random, *, is_constant: bool) -> Callable[[], float]:
+    return (lambda: mean) if is_constant else (lambda: chance.expovariate(1 / mean))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,19 @@
 """
 Slow clients: POSTs whose bodies come a byte a second, and readers that take a byte a second.
 
-    python -m benchmarks.dripping PORT DRIPPING READING
+    python -m benchmarks.dripping PORT DRIPPING READING SECONDS
 
-Prints `READY` when all are connected, goes on until standard input ends, and then prints how many it had to
+They come one after another in so many seconds, so that they are not all cut off in one moment either. Prints
+`READY` when all are there, goes on until standard input ends, and then prints how many it had to
 connect anew because they were cut off. One process, plain sockets, one round a second.
 """
 
 import select
 import socket
 import sys
+import time
 from collections.abc import Callable
+from random import Random
 
 READY = "READY"
 READ_TARGET = "/files/1m"
@@ -53,10 +56,15 @@ def connect(port: int, request: bytes) -> socket.socket:
 
 def main() -> int:
     """Be slow until standard input ends."""
-    port, dripping, reading = map(int, sys.argv[1:])
+    port, dripping, reading = map(int, sys.argv[1:4])
+    pause = float(sys.argv[4]) / (dripping + reading)
     kinds: list[tuple[bytes, Callable[[socket.socket], bool]]] = [(_POST, drip)] * dripping
     kinds += [(_GET, sip)] * reading
-    clients = [connect(port, request) for request, _ in kinds]
+    Random(1).shuffle(kinds)
+    clients: list[socket.socket] = []
+    for request, _ in kinds:
+        clients.append(connect(port, request))
+        time.sleep(pause)
     print(READY, flush=True)
     again = 0
     while True:

@@ -241,11 +241,14 @@ def gateway(setup: Setup, name: str = "gateway") -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def delaying_backends(directory: Path, weights: Sequence[int], mean: float) -> Iterator[Server]:
-    """Run one backend per weight on neighbouring ports, answering after `mean` seconds on average."""
+def delaying_backends(
+    directory: Path, weights: Sequence[int], mean: float, *, is_constant: bool = False
+) -> Iterator[Server]:
+    """Run one backend per weight on neighbouring ports, answering after `mean` seconds, or so on average."""
     first = free_port_range(len(weights))
     ports = ",".join(f"{first + index}:{weight}" for index, weight in enumerate(weights))
     command = [sys.executable, "-m", "benchmarks.backend", ports, str(mean)]
+    command += ["always"] if is_constant else []
     with run("backends", command, first, directory) as server:
         yield server
 

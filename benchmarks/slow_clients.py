@@ -13,7 +13,6 @@ import argparse
 import contextlib
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,15 +31,17 @@ DRIPPING = 200
 READING = 200
 RATE = 300.0
 WARM_SECONDS = 1.0
-LEAD_SECONDS = 5.0
-"""How long slow clients are there before the load: the first are cut off while it is measured."""
+LEAD_SECONDS = 6.0
+"""In which slow clients come before the load, one after another: so they are cut off while it is measured."""
 
 LIMIT = 1.10
+DELAY_SECONDS = 0.02
+"""What a request takes at the backend: about as long as a read of PCS."""
 
 WITHOUT, WITH, AGAIN = "without", "with slow clients", "without, again"
 BLOCKS = (WITHOUT, WITH, AGAIN)
 ABOUT = (
-    f"One worker before one backend that answers 1 KB at once; {RATE:g} requests/s, open loop, GET. "
+    f"One worker before one backend; {RATE:g} requests/s, open loop, GET, 1 KB. "
     f"Slow clients: {DRIPPING} send a POST of 60,000 bytes, a byte a second; {READING} ask for 1 MiB and "
     "read a byte a second. Those that the gateway cuts off for their slowness come again at once."
 )
@@ -70,9 +71,12 @@ Samples = dict[str, list[Block]]
 
 
 @contextlib.contextmanager
-def slow_clients(port: int, dripping: int, reading: int) -> Iterator[list[int]]:
+def slow_clients(
+    port: int, dripping: int, reading: int, seconds: float = LEAD_SECONDS
+) -> Iterator[list[int]]:
     """Hold slow clients while the block runs; at the end the list holds how many came again."""
-    command = [sys.executable, "-m", "benchmarks.dripping", str(port), str(dripping), str(reading)]
+    numbers = map(str, (port, dripping, reading, seconds))
+    command = [sys.executable, "-m", "benchmarks.dripping", *numbers]
     process = subprocess.Popen(
         command, cwd=servers.HERE.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -88,12 +92,12 @@ def slow_clients(port: int, dripping: int, reading: int) -> Iterator[list[int]]:
         process.communicate()
 
 
-def measure(rounds: int, seconds: float, command: tuple[str, ...]) -> Report:
-    """Run all rounds."""
+def measure(rounds: int, seconds: float, delay: float, command: tuple[str, ...]) -> Report:
+    """Run all rounds, before a backend that answers after `delay` seconds."""
     samples: Samples = {name: [] for name in BLOCKS}
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(servers.scratch_directory())
-        backend = stack.enter_context(servers.backend(directory))
+        backend = stack.enter_context(servers.delaying_backends(directory, (1,), delay, is_constant=True))
         setup = servers.Setup(directory, backend.port, gateway_command=command)
         server = stack.enter_context(servers.gateway(setup))
         for number in range(rounds):
@@ -101,14 +105,13 @@ def measure(rounds: int, seconds: float, command: tuple[str, ...]) -> Report:
                 samples[name].append(_block(server, name, Plan(RATE, WARM_SECONDS, seconds, block=number)))
             told = ", ".join(f"{name} {milliseconds(b[-1].percentile(0.99))}" for name, b in samples.items())
             say(f"round {number + 1}: p99 {told}")
-    return report(samples)
+    return report(samples, delay)
 
 
 def _block(server: servers.Server, name: str, plan: Plan) -> Block:
     if name != WITH:
         return _judged(_load(server, plan))
     with slow_clients(server.port, DRIPPING, READING) as again:
-        time.sleep(LEAD_SECONDS)
         loaded = _load(server, plan)
     return _judged(loaded, again[0])
 
@@ -142,7 +145,7 @@ def judge(samples: Samples) -> list[Requirement]:
     ]
 
 
-def report(samples: Samples) -> Report:
+def report(samples: Samples, delay: float = DELAY_SECONDS) -> Report:
     """Put it together."""
     lines = tuple(
         (
@@ -173,7 +176,7 @@ def report(samples: Samples) -> Report:
     return Report(
         "slow_clients",
         "Slow clients beside normal ones",
-        ABOUT,
+        f"{ABOUT} The backend answers after {milliseconds(delay)}.",
         [Table("Normal requests", columns, lines)],
         judge(samples),
         ["Percentiles are of all rounds together; the ratio is the median over rounds, with its interval."],
@@ -212,7 +215,7 @@ def _words(found: Ratio) -> str:
 def main() -> int:
     """Measure, print and write; 1 when something was missed."""
     options = _options()
-    found = measure(options.rounds, options.seconds, options.gateway_command)
+    found = measure(options.rounds, options.seconds, options.delay, options.gateway_command)
     print(found.save(options.output))
     return 0 if found.all_hold else 1
 
@@ -225,6 +228,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--seconds", type=float, default=6.0, help="measured in each block")
+    parser.add_argument("--delay", type=float, default=DELAY_SECONDS, help="of the backend, in seconds")
     parser.add_argument("--gateway-command", type=split_command, default=servers.GATEWAY_COMMAND)
     parser.add_argument("--output", type=Path, default=results.DIRECTORY)
     return parser.parse_args()

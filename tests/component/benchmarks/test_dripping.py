@@ -12,7 +12,7 @@ from tests.fakes.processes.gateway import eventually
 def test_slow_clients_come_stay_and_go(tmp_path: Path) -> None:
     """A whole answer after sixty thousand seconds is not waited for; nobody was cut off."""
     with servers.delaying_backends(tmp_path, (1,), 0.0) as backend:
-        with slow_clients(backend.port, 3, 3) as again:
+        with slow_clients(backend.port, 3, 3, 0.0) as again:
             pass
 
         assert again == [0]
