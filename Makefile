@@ -1,7 +1,7 @@
 # Each command brings its own .venv; nothing has to be installed before but python3, python3-venv and make.
 
 .DEFAULT_GOAL := help
-.PHONY: benchmark benchmark-all check demo help lock test system-packages
+.PHONY: benchmark benchmark-all check demo fuzz help lock test system-packages
 
 ARGS ?=
 COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -30,12 +30,17 @@ benchmark-all: ## The same with every case and more rounds
 	@scripts/environment development
 	@.venv/bin/python -m benchmarks --all $(ARGS)
 
+fuzz: ## Fuzzing by coverage, a minute for each target (ARGS="--seconds 600 chunked" for some of them)
+	@scripts/environment fuzz
+	@.venv/bin/python -m tests.fuzz $(ARGS)
+
 lock: ## Pin the dependencies of pyproject.toml anew (UPGRADE=1: to their newest versions)
 	@scripts/environment development
 	$(COMPILE) pyproject.toml --output-file requirements.lock
 	$(COMPILE) --group build --output-file requirements-build.lock
 	$(COMPILE) pyproject.toml --constraint requirements.lock --all-extras --group test --group dev \
 	    --output-file requirements-dev.lock
+	$(COMPILE) --group fuzz --output-file requirements-fuzz.lock
 
 system-packages: ## nginx, HAProxy, wrk and ab for tests and benchmarks (apt, as root)
 	@scripts/system-packages

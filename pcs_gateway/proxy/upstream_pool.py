@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pcs_gateway.proxy.exchange import Exchange
     from pcs_gateway.telemetry.recorder import Recorder
 
-REST_SECONDS = 0.02
+REST_SECONDS = 0.01
 """How long a connection is not used after an answer without a body: a body that is sent all the same follows
 its head closely. It costs a few connections more while such answers come fast, and no new one for each."""
 

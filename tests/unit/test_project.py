@@ -12,7 +12,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
-LOCKS = ("requirements.lock", "requirements-build.lock", "requirements-dev.lock")
+LOCKS = ("requirements.lock", "requirements-build.lock", "requirements-dev.lock", "requirements-fuzz.lock")
 COMPANIONS = {"annotated-types": "pydantic", "pydantic-core": "pydantic"}
 """Distributions that another one pins and has its users import from."""
 MODULES = sorted((REPOSITORY / "pcs_gateway").rglob("*.py"))
@@ -102,6 +102,7 @@ class TestLocks:
 
         assert declared <= pins("requirements.lock").keys()
         assert requirement_names(groups["build"]) == pins("requirements-build.lock").keys()
+        assert requirement_names(groups["fuzz"]) <= pins("requirements-fuzz.lock").keys()
         assert requirement_names(groups["test"] + groups["dev"]) <= pins("requirements-dev.lock").keys()
 
     def test_build_group_repeats_the_build_system(self) -> None:
