@@ -180,7 +180,7 @@ class TestCommands:
         )
 
         assert run.returncode == 2
-        assert "found other, allowed are runtime and development" in run.stderr
+        assert "found other, allowed are runtime, development and fuzz" in run.stderr
 
 
 class TestHabits:
