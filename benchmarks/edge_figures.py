@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from benchmarks import black_hole, do_no_harm, rolling_restart, slow_minority
+from benchmarks import black_hole, do_no_harm, overload, rolling_restart, slow_minority
 from benchmarks.open_loop import Plan
 from benchmarks.results import Figure
 
@@ -13,6 +13,7 @@ MINORITY_SECONDS = 10.0
 HOLE_ROWS = (black_hole.OURS, "nginx least_conn", "HAProxy leastconn")
 HOLE_SECONDS = 20.0
 HARM_SECONDS = 20.0
+OVERLOAD_SECONDS = 15.0
 
 
 def minority(command: tuple[str, ...]) -> list[Figure]:
@@ -36,6 +37,12 @@ def harm(command: tuple[str, ...]) -> list[Figure]:
     return do_no_harm.measure(rows, load, 1, command).figures
 
 
+def overloaded(command: tuple[str, ...]) -> list[Figure]:
+    """Ask for twice the capacity for a while."""
+    rows = [row for row in overload.ROWS if row.name == overload.LIMITED]
+    return overload.measure(rows, OVERLOAD_SECONDS, command).figures
+
+
 def restart(_command: tuple[str, ...]) -> list[Figure]:
     """Restart every backend and every worker once."""
     return rolling_restart.measure(tuple(rolling_restart.PHASES), 1).figures
@@ -45,5 +52,6 @@ PARTS: dict[str, Callable[[tuple[str, ...]], list[Figure]]] = {
     "slow-minority": minority,
     "black-hole": holes,
     "no-harm": harm,
+    "overload": overloaded,
     "restart": restart,
 }

@@ -1,11 +1,13 @@
 """
 A fleet of backends in one process, far from CPU-bound: each port is one backend, and each attempt is counted.
 
-    python -m benchmarks.fleet CONTROL_PORT PORT,PORT,... '{"mean": 0.05, "variation": 0.15}' ['{"5": 16}']
+    python -m benchmarks.fleet CONTROL_PORT PORT,PORT,... TIMES [SLOW [SLOTS]]
 
-The JSON objects are the fields of `ServiceTimes` and the factor of the slow backends by position. The
-number at the end of a path is the request's; the same number again is another attempt of it. `/health` passes
-always, and a path without a number is answered at once; neither is counted.
+TIMES are the fields of `ServiceTimes` as JSON (`{"mean": 0.05, "variation": 0.15}`), SLOW the factor of the
+slow backends by position (`{"5": 16}`). With SLOTS a backend works on so many requests at a time and lets
+others wait, first come first served. The number at the end of a path is the request's; the same number again
+is another attempt of it. `/health` passes always, and a path without a number is answered at once; neither is
+counted.
 
 On the control port, which no proxy knows: GET `/counts`, `/reset`, `/factor/NUMBER` (all backends from now on
 so much slower) and `/fault/POSITION/KIND`; each answers with the counts up to then, as JSON.
@@ -19,6 +21,7 @@ import signal
 import socket
 import struct
 import sys
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -71,8 +74,11 @@ class Counts:
 class Fleet:
     """What the backends share: their service times, their faults, and who has asked for what."""
 
-    def __init__(self, size: int, times: ServiceTimes, slow: dict[int, float]) -> None:
+    def __init__(self, size: int, times: ServiceTimes, slow: dict[int, float], slots: int = 0) -> None:
         self.times = times
+        self.slots = slots
+        self.busy = [0] * size
+        self.waiting: list[deque[FleetConnection]] = [deque() for _ in range(size)]
         self.slow = [slow.get(position, 1.0) for position in range(size)]
         self.faults = [Fault.NONE] * size
         self.factor = 1.0
@@ -117,14 +123,19 @@ class FleetConnection(asyncio.Protocol):
         self._target = b""
         self._waiting: asyncio.TimerHandle | None = None
         self._hangs = False
+        self._seconds = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
+        is_waiting = self in self._fleet.waiting[self._position]
+        if is_waiting:
+            self._fleet.waiting[self._position].remove(self)
         if self._waiting:
             self._waiting.cancel()
-        if self._waiting or self._hangs:
+            self._rest()
+        if self._waiting or self._hangs or is_waiting:
             self._fleet.counts[self._position].abandoned += 1
 
     def data_received(self, data: bytes) -> None:
@@ -141,15 +152,31 @@ class FleetConnection(asyncio.Protocol):
         seconds = self._fleet.begin(self._position, int(found[1]))
         fault = self._fleet.faults[self._position]
         if fault is Fault.NONE:
-            self._waiting = asyncio.get_running_loop().call_later(seconds, self._answer)
+            self._seconds = seconds
+            if self._fleet.slots and self._fleet.busy[self._position] >= self._fleet.slots:
+                self._fleet.waiting[self._position].append(self)
+            else:
+                self._work()
         else:
             counts = self._fleet.counts[self._position]
             counts.swallowed += 1
             counts.swallowed_posts += self._parser.get_method() == b"POST"
             self._swallow(fault)
 
+    def _work(self) -> None:
+        self._fleet.busy[self._position] += 1
+        self._waiting = asyncio.get_running_loop().call_later(self._seconds, self._answer)
+
+    def _rest(self) -> None:
+        """Free a slot for who waits."""
+        fleet, position = self._fleet, self._position
+        fleet.busy[position] -= 1
+        if fleet.waiting[position]:
+            fleet.waiting[position].popleft()._work()  # noqa: SLF001 - one of its own
+
     def _answer(self) -> None:
         self._waiting = None
+        self._rest()
         self._transport.write(_ANSWER)
 
     def _swallow(self, fault: Fault) -> None:
@@ -213,10 +240,11 @@ async def serve(fleet: Fleet, control: int, ports: list[int]) -> None:
 
 def main() -> None:
     """Read the command line and serve."""
-    control, ports, times, *slow = sys.argv[1:]
-    factors = {int(position): factor for position, factor in json.loads(slow[0] if slow else "{}").items()}
+    control, ports, times, *others = sys.argv[1:]
+    slow, slots = [*others, *("{}", "0")[len(others) :]]
+    factors = {int(position): factor for position, factor in json.loads(slow).items()}
     numbers = [int(port) for port in ports.split(",")]
-    fleet = Fleet(len(numbers), ServiceTimes(**json.loads(times)), factors)
+    fleet = Fleet(len(numbers), ServiceTimes(**json.loads(times)), factors, int(slots))
     uvloop.run(serve(fleet, int(control), numbers))
 
 

@@ -32,6 +32,9 @@ class Proxy:
         retries: Most attempts after the first.
         timeout: Whole seconds for a response head.
         workers: Processes, or threads of HAProxy.
+        max_per_backend: The gateway's; the peers have none.
+        pool: One more key of the gateway's pool, as YAML.
+        routes: The gateway's `routes` section, as YAML.
     """
 
     name: str
@@ -41,6 +44,9 @@ class Proxy:
     retries: int = 2
     timeout: int = 30
     workers: int = 2
+    max_per_backend: int = 1024
+    pool: str = ""
+    routes: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +58,13 @@ class FleetPlan:
         size: How many.
         times: How long they take.
         slow: Factor of those that are slow all the time, by position.
+        slots: Requests that one works on at a time, the others wait there; 0: any number.
     """
 
     size: int
     times: ServiceTimes
     slow: dict[int, float] = field(default_factory=dict)
+    slots: int = 0
 
 
 class RunningFleet:
@@ -93,7 +101,7 @@ def fleet(directory: Path, plan: FleetPlan) -> Iterator[RunningFleet]:
     ports = list(range(first + 1, first + 1 + plan.size))
     command = [
         *(sys.executable, "-m", "benchmarks.fleet", str(first), ",".join(map(str, ports))),
-        *(json.dumps(asdict(plan.times)), json.dumps(plan.slow)),
+        *(json.dumps(asdict(plan.times)), json.dumps(plan.slow), str(plan.slots)),
     ]
     with servers.run("fleet", command, first, directory) as server:
         yield RunningFleet(server, ports)
@@ -180,6 +188,10 @@ def gateway_values(which: Proxy, ports: list[int]) -> dict[str, object]:
         "BACKENDS": "\n".join(f'      - {{url: "http://127.0.0.1:{port}"}}' for port in ports),
         "RETRIES": which.retries,
         "HEDGE": f"    hedge: {which.hedge}" if which.hedge else "",
+        "MAX_PER_BACKEND": which.max_per_backend,
+        "IDLE": min(256, which.max_per_backend),
+        "POOL": f"    {which.pool}" if which.pool else "",
+        "ROUTES": which.routes,
     }
 
 
