@@ -9,6 +9,7 @@ line of JSON, marked, at the end. Response times count from the intended moment 
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -251,8 +252,16 @@ def main() -> int:
     """Make the load that the command line asks for; 0."""
     url, plan = sys.argv[1:]
     loaded = uvloop.run(generate(msgspec.json.decode(plan, type=Plan), url))
-    print(MARK + msgspec.json.encode(loaded).decode())
+    _write_out(MARK.encode() + msgspec.json.encode(loaded) + b"\n")
     return 0
+
+
+def _write_out(line: bytes) -> None:
+    """Write a long line whole: with PYTHONUNBUFFERED set, `print` loses what a pipe does not take at once."""
+    sys.stdout.flush()
+    rest = memoryview(line)
+    while rest:
+        rest = rest[os.write(sys.stdout.fileno(), rest) :]
 
 
 if __name__ == "__main__":

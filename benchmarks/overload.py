@@ -36,6 +36,9 @@ USERS = (80, 96)
 """Of the closed loops that look for the plateau: as many as there are slots, and somewhat more."""
 
 WARM, BEFORE, AFTER = 3.0, 10.0, 10.0
+PATIENCE = 10.0
+"""Seconds after which a client gives up."""
+
 HIGH_SHARE = 0.1
 """Share of POSTs; the gateway is told that they matter more."""
 
@@ -150,8 +153,8 @@ def examine(which: Proxy, seconds: float, command: tuple[str, ...]) -> Found:
         proxy(which, directory, backends.ports, command) as one,
     ):
         capacity = max(plateau(one, users) for users in USERS)
-        base = Plan(capacity / 2, WARM, BEFORE + seconds + AFTER, HIGH_SHARE, block=1)
-        extra = Plan(capacity * 1.5, 0.0, seconds, HIGH_SHARE, block=2)
+        base = Plan(capacity / 2, WARM, BEFORE + seconds + AFTER, HIGH_SHARE, 1, PATIENCE)
+        extra = Plan(capacity * 1.5, 0.0, seconds, HIGH_SHARE, 2, PATIENCE)
         with open_loop.background(base, one.server.url) as throughout:
             throughout.sleep_until(WARM + BEFORE)
             with open_loop.background(extra, one.server.url) as more:
