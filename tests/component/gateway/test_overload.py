@@ -44,8 +44,9 @@ def test_max_waiting_over_two_workers(three: list[Instance], start: Start) -> No
 
 
 def test_limit_on_the_pool_over_two_workers(three: list[Instance], start: Start) -> None:
-    """However many come to either worker, the pool never has more than its limit, and nobody is lost."""
-    gateway = start(three, pool={"concurrency": {"mode": "fixed", "maximum": 5}, "queue": LONG})
+    """However many come to either worker, the pool has no more than its limit, and nobody is lost."""
+    # one backend: of several one is read after the other, and their sum may count an attempt twice
+    gateway = start(three[:1], pool={"concurrency": {"mode": "fixed", "maximum": 5}, "queue": LONG})
     most = 0
     with traffic(gateway.address, "/sleep/0.02", concurrent_users=24) as clients:
         eventually(lambda: pool(gateway)["waiting"], "some wait")
