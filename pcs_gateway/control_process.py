@@ -28,9 +28,11 @@ from pcs_gateway.config.loading import load
 from pcs_gateway.config.masking import masked
 from pcs_gateway.config.model import GatewayConfig
 from pcs_gateway.control.admin.application import AdminApi
+from pcs_gateway.control.budgets import budget_reader
 from pcs_gateway.control.config import is_loopback
 from pcs_gateway.control.configuration import Configuration
 from pcs_gateway.control.health.checks import Checker
+from pcs_gateway.control.hedge_delays import HedgeDelayPublisher
 from pcs_gateway.control.limiting import ConcurrencyLimiter
 from pcs_gateway.control.loop import ControlPlane
 from pcs_gateway.control.publishing import Publisher
@@ -52,6 +54,7 @@ from pcs_gateway.processes.state_directory import PREVIOUS_SNAPSHOT_NAME
 from pcs_gateway.processes.supervisor_link import SupervisorLink
 from pcs_gateway.proxy.admission import named_limits
 from pcs_gateway.section import split_address
+from pcs_gateway.telemetry.attempt_exposition import AttemptCollector
 from pcs_gateway.telemetry.config import LoggingConfig
 from pcs_gateway.telemetry.delta import Delta
 from pcs_gateway.telemetry.logging import configure_logging
@@ -165,6 +168,9 @@ class ControlProcess:
             plan.workers,
             self._applied,
         )
+        self._hedge_delays = HedgeDelayPublisher(
+            self._store, clock, lambda: self._plane.configuration, self._workers.keep_telling
+        )
         self._reloads: set[asyncio.Task[object]] = set()
 
     def _compose_plane(self, state: State | None) -> ControlPlane:
@@ -243,6 +249,7 @@ class ControlProcess:
             watching = asyncio.create_task(watch.run(self._file_changed, self._stop))
             looking = asyncio.create_task(named.run(self._named_file_changed))
             limiting = asyncio.create_task(repeat(self._limiter.tick, self._clock, "concurrency limits"))
+            hedging = asyncio.create_task(repeat(self._hedge_delays.step, self._clock, "hedge delays"))
             try:
                 await self._begin()
                 self._plane.start()
@@ -250,12 +257,15 @@ class ControlProcess:
             finally:
                 self._stop.set()
                 limiting.cancel()
+                hedging.cancel()
                 await admin.cleanup()
                 await self._plane.close()
                 await self._workers.close()
                 self._link.close()
                 looking.cancel()
-                await asyncio.gather(watching, looking, limiting, *self._reloads, return_exceptions=True)
+                await asyncio.gather(
+                    watching, looking, limiting, hedging, *self._reloads, return_exceptions=True
+                )
 
     async def _begin(self) -> None:
         """Put in force what the file says; what was published before, when the file is no good."""
@@ -295,6 +305,7 @@ class ControlProcess:
         """Serve the admin API on the inherited socket, if there is one."""
         view = GatewayView(self._plane, self._reloader, self._scoreboard, self._store, self._clock)
         bound = self._plan.admin_bound
+        budgets = budget_reader(self._plane.roster, self._scoreboard, self._clock)
         api = AdminApi(
             self._plane,
             self._reloader,
@@ -303,6 +314,7 @@ class ControlProcess:
             _Emptying(self._workers, self._scoreboard),
             self._clock,
             bound_to_loopback=bool(bound) and is_loopback(split_address(bound)[0]),
+            collectors=[AttemptCollector(self._store, budgets)],
         )
         runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=ADMIN_FAREWELL_SECONDS)
         await runner.setup()

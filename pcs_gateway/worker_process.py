@@ -20,7 +20,7 @@ import uvloop
 from pcs_gateway.clock import SystemClock
 from pcs_gateway.config.model import GatewayConfig
 from pcs_gateway.processes.liveness import Heartbeat, heed, watch_lifeline
-from pcs_gateway.processes.messages import Hello, PoolUpdate, Snapshot, Verdict
+from pcs_gateway.processes.messages import HedgeDelays, Hello, PoolUpdate, Snapshot, Verdict
 from pcs_gateway.processes.plan import WorkerPlan
 from pcs_gateway.processes.scoreboard import Scoreboard
 from pcs_gateway.processes.tickets import Tickets
@@ -151,6 +151,10 @@ class Worker:
         """Use a backend again that the control process does not eject."""
         if not verdict.ejected:
             self._plane.unskip(verdict.pool, verdict.backend)
+
+    def on_hedge_delays(self, delays: HedgeDelays) -> None:
+        """Hedge after the percentiles of now."""
+        self._plane.hedge_after(delays.routes)
 
     # life
 

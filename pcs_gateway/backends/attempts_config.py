@@ -95,10 +95,10 @@ class RetryBudgetConfig(Section):
     """How much retries may add to the load of a pool."""
 
     ratio: Ratio = 0.2
-    """Retries allowed for each request of the last ten seconds."""
+    """Retries allowed for each request of the last ten seconds, over all workers, waiting ones included."""
 
     minimum_per_second: Annotated[Number, Field(ge=0)] = 10.0
-    """Retries allowed each second however little traffic there is."""
+    """Retries allowed however little traffic there is; of ten seconds, so ten times as many at once."""
 
 
 class BackoffConfig(Section):
@@ -125,26 +125,35 @@ class RetryConfig(Section):
     """Most attempts after the first."""
 
     on: tuple[RetryCause, ...] = RETRY_CAUSES
-    """What is tried again: connect_failure, reset_before_response and status codes from 500 to 599."""
+    """What is tried again: connect_failure, reset_before_response and status codes from 500 to 599. A status
+    also stands for what is answered with it: 504 for a late response head, 502 for a malformed one."""
 
     methods: tuple[Method, ...] = ("GET", "HEAD", "OPTIONS")
-    """Methods that may be sent twice. A connect failure is tried again for any method: nothing was sent."""
+    """Methods that may be sent twice. A connect failure is tried again for any method: nothing was sent.
+    `side_effects` of a route goes before."""
 
     budget: RetryBudgetConfig = RetryBudgetConfig()
-    """How much retries may add to the load."""
+    """How much retries may add to the load, over all workers."""
 
     backoff: BackoffConfig = BackoffConfig()
-    """The pause before a retry."""
+    """The pause before a retry. A longer `Retry-After` of the backend's answer is added."""
 
 
 class HedgeConfig(Section):
-    """A second attempt in parallel when the first is slow. Never for routes with side effects."""
+    """A second attempt in parallel when the first is slow. Never on routes with `side_effects: true`."""
 
     after: Annotated[str, BeforeValidator(_hedge_after)] = "p95"
-    """When the second attempt starts: a percentile of the route's durations (p50 to p99.9), or a duration."""
+    """When the second attempt starts: a percentile of the route's durations (p50 to p99.9) of the last half
+    minute, over all workers, known from 100 requests on; or a duration."""
 
     budget: Ratio = 0.05
-    """Hedges allowed for each request."""
+    """Hedges allowed for each request of the last ten seconds, over all workers; a tenth of it while none
+    wins."""
 
     methods: tuple[Method, ...] = ("GET", "HEAD")
-    """Methods that may be hedged."""
+    """Methods that may be hedged, where the request has no body."""
+
+    @property
+    def percentile(self) -> float | None:
+        """The ratio that `after` names; None when it is a duration."""
+        return float(self.after[1:]) / 100.0 if self.after.startswith("p") else None

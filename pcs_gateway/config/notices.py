@@ -13,10 +13,6 @@ OFF: tuple[Any, ...] = (None, False, 0, "", "0", "0s", "none", {}, [])
 BEFORE_THE_ROUTE = "applies before the route is known: only the section of the whole gateway counts"
 
 WITHOUT_EFFECT: Mapping[str, str] = {
-    "pools.*.retry.on": "only failed connects and resets before the response are tried again yet",
-    "pools.*.retry.budget": "retry budgets are not built yet",
-    "pools.*.retry.backoff": "pauses before a retry are not built yet",
-    "pools.*.hedge": "hedging is not built yet",
     "pools.*.resources": "asking instances for their resources is not built yet",
     "routes.*.cache": "the cache is not built yet; nothing is stored",
     "routes.*.invalidates": "the cache is not built yet; nothing is purged",
@@ -34,12 +30,6 @@ WITHOUT_EFFECT: Mapping[str, str] = {
 """Path of a key (* is any name or position) and why it has no effect."""
 
 
-WITHOUT_EFFECT_VALUES: Mapping[str, tuple[Any, str]] = {
-    "routes.*.side_effects": (False, "requests are repeated as retry.methods says yet, on every route"),
-}
-"""Path of a key, the value that has no effect, and why."""
-
-
 def notices(data: Mapping[str, Any], lines: Mapping[Path, int]) -> list[str]:
     """Return one line for each key of the file that has no effect, in the order of the file."""
     found = [
@@ -47,12 +37,6 @@ def notices(data: Mapping[str, Any], lines: Mapping[Path, int]) -> list[str]:
         for pattern, reason in WITHOUT_EFFECT.items()
         for path, value in _matches(data, pattern.split("."), ())
         if not _asks_for_nothing(value)
-    ]
-    found += [
-        (path, reason)
-        for pattern, (idle, reason) in WITHOUT_EFFECT_VALUES.items()
-        for path, value in _matches(data, pattern.split("."), ())
-        if value == idle and isinstance(value, type(idle))
     ]
     found.sort(key=lambda one: lines.get(one[0], 0))
     return [

@@ -22,6 +22,7 @@ from pcs_gateway.processes.messages import (
     Acknowledged,
     Evidence,
     EvidenceEntry,
+    HedgeDelays,
     Hello,
     Measurements,
     MeasurementsAdded,
@@ -74,6 +75,7 @@ class ChannelServer:
         self._log = log
         self._snapshot: Snapshot | None = None
         self._full = b""
+        self._standing: dict[type, bytes] = {}
         self._inbox = Inbox()
         self._acknowledged: dict[int, int] = {}
         self._connections: dict[int, _WorkerConnection] = {}
@@ -131,6 +133,11 @@ class ChannelServer:
     def tell(self, verdict: Verdict) -> None:
         """Give every connected worker this verdict."""
         self._broadcast(frame(verdict))
+
+    def keep_telling(self, message: HedgeDelays) -> None:
+        """Give every worker these numbers, those that dial later too, until others take their place."""
+        self._standing[type(message)] = frame(message)
+        self._broadcast(self._standing[type(message)])
 
     def acknowledged(self) -> dict[int, int]:
         """The version that each living worker acknowledged last, by row; 0 for one that has not yet."""
@@ -208,6 +215,8 @@ class ChannelServer:
         self._waiting.discard(connection)
         if connection.hello is None:
             return
+        for message in self._standing.values():
+            connection.send(message)
         earlier = self._connections.get(connection.hello.incarnation)
         self._connections[connection.hello.incarnation] = connection
         if earlier is not None:

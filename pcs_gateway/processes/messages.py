@@ -16,7 +16,7 @@ from pcs_gateway.backends import PoolSnapshot
 from pcs_gateway.backends.outlier.ways import Bearing
 from pcs_gateway.telemetry.delta import Delta
 
-PROTOCOL: Final = 2
+PROTOCOL: Final = 3
 """Raised with each change after which old and new processes would misunderstand each other."""
 
 
@@ -124,6 +124,16 @@ class Verdict(msgspec.Struct, frozen=True, tag="verdict"):
     ejected: bool
 
 
+class HedgeDelays(msgspec.Struct, frozen=True, tag="hedge_delays"):
+    """
+    After how many seconds the requests of a route are hedged; a route that is not named keeps its last value.
+
+    Told when it changes, and to each worker that dials.
+    """
+
+    routes: dict[str, float]
+
+
 class MeasurementsAdded(msgspec.Struct, frozen=True, tag="measurements_added"):
     """The delta with this sequence number was added; the worker may forget it."""
 
@@ -133,7 +143,7 @@ class MeasurementsAdded(msgspec.Struct, frozen=True, tag="measurements_added"):
 WorkerMessage = Hello | Acknowledged | Measurements | Evidence
 """What a worker may send."""
 
-ControlMessage = Snapshot | PoolUpdate | Verdict | MeasurementsAdded | Refused
+ControlMessage = Snapshot | PoolUpdate | Verdict | HedgeDelays | MeasurementsAdded | Refused
 """What the control process may send."""
 
 

@@ -50,6 +50,14 @@ class PoolCells:
         """Give how many exchanges wait in all other workers."""
         return sum([row.waiters[self.slot] for row in self._other_rows()])
 
+    def budget(self) -> memoryview[int]:
+        """Give this worker's cells of the pool's budgets."""
+        return self._row.budget(self.slot)
+
+    def budgets_elsewhere(self) -> list[memoryview[int]]:
+        """Give those of all other workers."""
+        return [row.budget(self.slot) for row in self._other_rows()]
+
     def published_limit(self) -> int:
         """
         Give the limit that the control process published; 0 when nobody knows one.

@@ -31,6 +31,9 @@ COLUMNS: Final = 1024
 POOLS: Final = 64
 """Pools at one time; also the number of ticket counters."""
 
+BUDGET_CELLS: Final = 40
+"""Cells of one pool's budgets in one row; see `balancing.budget`."""
+
 CONTROL_ROW: Final = 0
 """The row of the control process; every other row is a worker's."""
 
@@ -46,13 +49,15 @@ _CELLS = 512
 """Cells at the start of a row before its arrays: one page."""
 
 _COLUMN_BYTES = COLUMNS * _CELL
-_ROW_BYTES = _CELLS * _CELL + 4 * _COLUMN_BYTES + 4096
+_WAITER_BYTES = 4096
+_BUDGET_BYTES = POOLS * BUDGET_CELLS * _CELL
+_ROW_BYTES = _CELLS * _CELL + 4 * _COLUMN_BYTES + _WAITER_BYTES + _BUDGET_BYTES
 _CLIENTS_AT = -(-(_HEAD_BYTES + ROWS * _ROW_BYTES) // 2**16) * 2**16
 """Where the cells of clients begin; on a page's edge, whatever the machine's pages are."""
 _TABLE_BYTES = _CLIENTS_AT + ROWS * client_cells.ROW_BYTES
 _SECRET_AT = 8 * _CELL
 
-LAYOUT: Final = 4
+LAYOUT: Final = 5
 """
 Number of the layout below, first cell of the table; another one means other code: raise it with each change.
 
@@ -99,12 +104,14 @@ class Row:
         limits: The limit on attempts in flight to a pool, by its slot; 0: none. A worker shows the one that
             it applies, the control process the one that it found.
         overloads: 1 where this process' queue for a pool is overloaded, by its slot.
+        budgets: Requests, retries and hedges of the last seconds, `BUDGET_CELLS` for each slot of a pool.
         cells: The whole numbers below, as stored.
     """
 
     __slots__ = (
         "_beat",
         "_bytes",
+        "budgets",
         "cells",
         "connections",
         "in_flight",
@@ -140,6 +147,8 @@ class Row:
             for at in range(waiters, waiters + 3 * POOLS * _CELL, POOLS * _CELL)
         ]
         self.waiters, self.limits, self.overloads = of_pools
+        budgets = waiters + _WAITER_BYTES
+        self.budgets = view[budgets : budgets + _BUDGET_BYTES].cast("q")
 
     def __repr__(self) -> str:
         role = Role(self.role).name.lower()
@@ -156,6 +165,10 @@ class Row:
     @heartbeat.setter
     def heartbeat(self, now: float) -> None:
         self._beat[0] = now
+
+    def budget(self, slot: int) -> memoryview[int]:
+        """Give the cells of one pool's budgets."""
+        return self.budgets[slot * BUDGET_CELLS : (slot + 1) * BUDGET_CELLS]
 
     def zero(self) -> None:
         """Forget everything. Only the supervisor may, while no process lives in the row."""

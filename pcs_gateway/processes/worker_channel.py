@@ -25,6 +25,7 @@ from pcs_gateway.processes.messages import (
     ControlMessage,
     Evidence,
     EvidenceEntry,
+    HedgeDelays,
     Hello,
     MeasurementsAdded,
     PoolUpdate,
@@ -67,6 +68,10 @@ class WorkerHandler(Protocol):
 
     def on_verdict(self, verdict: Verdict) -> None:
         """Learn what became of evidence."""
+        ...
+
+    def on_hedge_delays(self, delays: HedgeDelays) -> None:
+        """Learn after how long requests are hedged."""
         ...
 
 
@@ -213,6 +218,8 @@ class WorkerChannel:
                 self._apply(message.version, lambda: self._handler.on_pool_update(message))
             case Verdict():
                 self._handler.on_verdict(message)
+            case HedgeDelays():
+                self._handler.on_hedge_delays(message)
             case MeasurementsAdded(sequence):
                 self._outbox.acknowledge(sequence)
                 self._send_measurements()

@@ -25,6 +25,8 @@ from pcs_gateway.proxy.config import ForwardingConfig, LimitsConfig, RouteConfig
 from pcs_gateway.proxy.delays import Delays
 from pcs_gateway.proxy.endings import break_off, look_after
 from pcs_gateway.proxy.evidence import Evidence
+from pcs_gateway.proxy.failing import holds_back
+from pcs_gateway.proxy.hedge import hedge_is_due
 from pcs_gateway.proxy.latencies import Latencies
 from pcs_gateway.proxy.other_workers import OtherWorkers
 from pcs_gateway.proxy.routing import Route, Router
@@ -68,6 +70,10 @@ class DataPlane:
         router: The routes of the current snapshot.
         connections: All connections of clients.
         tell_fault: Takes an exception that nobody expected, after its exchange was ended.
+        holds_back: What exchanges ask of a response that another attempt may better; here, since it makes
+            exchanges of its own.
+        hedge: The same for an attempt that lasts longer than `hedge.after`.
+        random: For what is left to chance.
         abandoned: Exchanges whose client left and whose response is still awaited.
         is_draining: An answer says that the connection closes, unless more requests have come on it already.
         wall_offset: Unix time less monotonic time.
@@ -88,7 +94,7 @@ class DataPlane:
         self.loop = loop
         self.monotonic = clock.monotonic
         self._time = clock.time
-        self._random = random
+        self.random = random
         self._scoreboard = scoreboard
         self._others = OtherWorkers(scoreboard, row)
         self._row = row
@@ -100,6 +106,9 @@ class DataPlane:
         self.tell_fault: Callable[[Exception], None] = _raise
         self._over: list[Exchange] = []
         self.evidence = Evidence(report, recorder.count)
+        self.holds_back = holds_back
+        self.hedge = hedge_is_due
+        self._hedge_delays: Mapping[str, float] = {}
         self.delays = Delays(loop, clock.monotonic)
         self.identities = Identities(random_bytes)
         self.connections = ClientConnections(self, scoreboard, row)
@@ -150,13 +159,27 @@ class DataPlane:
         routes = tuple(routes)
         admission = admissions(self._rate_table, rate_limits, routes)
         self.router = Router(
-            Route(one, self.pools[one.pool] if one.pool else None, limits, timeouts, admission.get(one.name))
-            for one in routes
+            Route(
+                route,
+                self.pools[route.pool] if route.pool else None,
+                limits,
+                timeouts,
+                admission.get(route.name),
+                self._hedge_delays.get(route.name, 0.0),
+            )
+            for route in routes
         )
         for connection in self.connections:
             connection.client = self.forwarding.client(connection.client, connection.client.address)
             connection.forget_written()
         self.connections.cap(limits.connections_per_client or 0)
+
+    def hedge_after(self, delays: Mapping[str, float]) -> None:
+        """Take over the routes' percentiles after which they are hedged; the last value holds."""
+        self._hedge_delays = {**self._hedge_delays, **delays}
+        for route in self.router.routes:
+            if route.hedge is not None and route.name in delays:
+                route.hedge.publish(delays[route.name])
 
     def log_to(self, access_log: AccessLog | None) -> None:
         """Write an access log beside the counters, or none."""
@@ -262,14 +285,14 @@ class DataPlane:
             self.delays,
             self.loop,
             self.monotonic,
-            self._random,
+            self.random,
             self.recorder,
             files,
         )
 
     def _new_balancer(self, snapshot: PoolSnapshot, config: PoolConfig) -> LoadBalancer:
         slot = snapshot.slot
-        strategy = make_strategy(config, lambda: self._tickets.take(slot), self._random)
+        strategy = make_strategy(config, lambda: self._tickets.take(slot), self.random)
         return LoadBalancer(snapshot.name, strategy, config.connections.max_per_backend, self._others)
 
     def unskip(self, pool_name: str, backend_name: str) -> None:

@@ -54,13 +54,16 @@ class Delays:
         if self._timer is not None:
             self._timer.cancel()
         self._armed_for = due
-        self._timer = self._loop.call_later(max(due - now, 0.0), self._run)
+        self._timer = self._loop.call_later(max(due - now, 0.0), self.run_due)
 
     def _is_armed(self, due: float) -> bool:
         return self._timer is not None and self._armed_for <= due
 
-    def _run(self) -> None:
-        self._timer = None
+    def run_due(self) -> None:
+        """Call what is due; the loop's timer does, at the earliest of all times."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         now = self._now()
         for queue in list(self._queues.values()):
             while queue and (queue[0].callback is None or queue[0].due <= now):

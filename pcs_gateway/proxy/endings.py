@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from pcs_gateway.http.refusals import Refusal
 from pcs_gateway.proxy.attempts import Failure
 from pcs_gateway.proxy.evidence import broke_off
+from pcs_gateway.proxy.failing import attempt_failed
+from pcs_gateway.proxy.hedging import end_race
 from pcs_gateway.proxy.leftover import Leftover
 from pcs_gateway.proxy.phases import RECEIVING, STREAMING, TUNNELLING, WAITING
 
@@ -28,6 +30,7 @@ def client_left(exchange: Exchange) -> None:
         return
     exchange.reason = exchange.reason or Refusal.CLIENT_LEFT.reason
     exchange.leave_queue()
+    end_race(exchange)
     if exchange.phase == STREAMING:
         drain_or_cut(exchange)
         return
@@ -125,18 +128,19 @@ def expired(exchange: Exchange, now: float) -> None:
 
 def _time_out(exchange: Exchange, now: float) -> None:
     """The response head has not come in time; with `on_abandon: finish` the attempt stays counted."""
-    member = exchange.lease.member if exchange.lease is not None else None
-    pool = exchange.matched.upstream_pool
     failure = Failure.RESPONSE_TIMEOUT
-    is_total = now >= exchange.total_from + exchange.matched.request_total
-    if member is not None and pool is not None and not exchange.is_leftover:
+    if exchange.is_leftover:
+        exchange.refuse(failure.answer)
+        return
+    if now < exchange.total_from + exchange.matched.request_total:
+        attempt_failed(exchange, failure)
+        return
+    if exchange.lease is not None:
         exchange.waited += now - exchange.sent
-        exchange.outcomes = (*exchange.outcomes, (member.name, failure.outcome))
-        if not is_total:
-            exchange.plane.evidence.failed(exchange, pool, member, failure.outcome, now)
+        exchange.outcomes = (*exchange.outcomes, (exchange.backend, failure.outcome))
     if exchange.connection is not None and _finishes_abandoned(exchange):
         Leftover(exchange, now)
-    exchange.refuse(Refusal.TOTAL_TIMEOUT if is_total else failure.answer)
+    exchange.refuse(Refusal.TOTAL_TIMEOUT)
 
 
 def look_after(exchange: Exchange, now: float) -> None:

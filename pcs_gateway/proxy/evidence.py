@@ -251,24 +251,38 @@ def judge(exchange: Exchange, status: int, now: float, *, is_whole: bool) -> Non
         is_whole: There is no more of it; else `complete` follows when its body is whole.
     """
     member: Member = exchange.lease.member  # type: ignore[union-attr, assignment]
-    pool: UpstreamPool = exchange.matched.upstream_pool  # type: ignore[assignment]
-    evidence = exchange.plane.evidence
-    if status in GATEWAY_FAILURE_STATUSES:
-        evidence.failed(exchange, pool, member, f"http_{status}", now)
-    else:
-        if is_whole:
-            member.successes += 1
-            member.consecutive_failures = 0
-        else:
-            member.own.answers += 1
-        if pool.uses_latency:
-            pool.balancer.observe(member, now - exchange.sent, now)
-    evidence.settle(exchange, now)
+    answered(exchange, member, status, now - exchange.sent, now, is_whole=is_whole)
+    exchange.plane.evidence.settle(exchange, now)
     if exchange.outcomes:
-        exchange.outcomes = (
-            *exchange.outcomes,
-            (member.name, "server_error" if status >= 500 else "success"),
-        )
+        exchange.outcomes = (*exchange.outcomes, (member.name, outcome_of(status)))
+
+
+def answered(
+    exchange: Exchange, member: Member, status: int, seconds: float, now: float, *, is_whole: bool
+) -> None:
+    """
+    Note what a response says of its backend, when another attempt of the exchange may follow.
+
+    Args:
+        seconds: From the request sent to the response head.
+        is_whole: As for `judge`.
+    """
+    pool: UpstreamPool = exchange.matched.upstream_pool  # type: ignore[assignment]
+    if status in GATEWAY_FAILURE_STATUSES:
+        exchange.plane.evidence.failed(exchange, pool, member, f"http_{status}", now)
+        return
+    if is_whole:
+        member.successes += 1
+        member.consecutive_failures = 0
+    else:
+        member.own.answers += 1
+    if pool.uses_latency:
+        pool.balancer.observe(member, seconds, now)
+
+
+def outcome_of(status: int) -> str:
+    """Name how an attempt ended that was answered."""
+    return "server_error" if status >= 500 else "success"
 
 
 def complete(exchange: Exchange) -> None:

@@ -8,7 +8,8 @@ The life of one exchange: the front page of the data plane.
     finish       the lease ended with the backend's last byte; one record         telemetry
 
 The plain path runs through these without a task, a future or a timer. What else may happen stands in
-`failing` (a failed attempt), `endings` (a client that left, a deadline), `tunnel` (another protocol).
+`failing` (a failed attempt, a retry), `hedge` (a second attempt beside a slow one), `endings` (a client that
+left, a deadline), `tunnel` (another protocol).
 """
 
 from __future__ import annotations
@@ -19,117 +20,28 @@ from typing import TYPE_CHECKING
 from pcs_gateway.errors import NoHealthyInstances
 from pcs_gateway.http.framing import encode_last_chunk
 from pcs_gateway.http.refusals import Refusal, RequestRefused
-from pcs_gateway.http.request_fields import RequestFields
 from pcs_gateway.proxy.answers import Answer, fixed, problem
 from pcs_gateway.proxy.evidence import complete, judge
-from pcs_gateway.proxy.failing import no_backend
-from pcs_gateway.proxy.phases import CONNECTING, NEVER, OVER, RECEIVING, STREAMING, WAITING
+from pcs_gateway.proxy.exchange_state import ExchangeState
+from pcs_gateway.proxy.hedging import await_hedge, end_race
+from pcs_gateway.proxy.holding import hand_over
+from pcs_gateway.proxy.phases import CONNECTING, OVER, STREAMING, WAITING
 from pcs_gateway.proxy.receiving import begin_with_care, require_fitness
 from pcs_gateway.proxy.request_writer import request_head
 from pcs_gateway.proxy.response_writer import own_answer, response_head, response_more, whole_response
-from pcs_gateway.proxy.routing import Match, Route
-from pcs_gateway.telemetry.record import ExchangeRecord
+from pcs_gateway.proxy.routing import Route
 
 if TYPE_CHECKING:
     from pcs_gateway.backends.member import Lease, Member
     from pcs_gateway.http.messages import ResponseHead
-    from pcs_gateway.proxy.data_plane import DataPlane
-    from pcs_gateway.proxy.downstream import DownstreamConnection
-    from pcs_gateway.proxy.request_body import RequestBody
-    from pcs_gateway.proxy.tunnel import Tunnel
     from pcs_gateway.proxy.upstream import UpstreamConnection
     from pcs_gateway.proxy.upstream_pool import UpstreamMember, UpstreamPool
 
 
-class Exchange(ExchangeRecord):
-    """
-    One request of a client with our answer; it is itself the record that telemetry reads.
+class Exchange(ExchangeState):
+    """One request of a client with our answer."""
 
-    Attributes:
-        connection: The client's; None once the client has left or the exchange is over.
-        matched: The route that takes it.
-        upstream: The connection that carries the current attempt.
-        phase: What it is waiting for.
-        deadline: Monotonic seconds at which the sweep ends the phase.
-        keep_alive: The connection may carry another request.
-        tried: Members that failed it.
-        wants_fresh: It must not be sent on a pooled connection again.
-        is_active: Bytes flowed since the last sweep.
-        is_leftover: It is over, but for its attempt.
-        is_paused: The backend is not read because the client is slow.
-        rechunks: The response body goes to the client in chunks.
-        sent: When the request was sent to the backend that answers.
-        waited: Seconds spent waiting for the client's body, connects and failed attempts.
-        ended: When it finished.
-        total_from: When `timeouts.request_total` began: with the request complete.
-    """
-
-    __slots__ = (
-        "attempted",
-        "body",
-        "connection",
-        "deadline",
-        "ended",
-        "fields",
-        "is_1_1",
-        "is_active",
-        "is_paused",
-        "is_queued",
-        "keep_alive",
-        "lease",
-        "match",
-        "matched",
-        "phase",
-        "plane",
-        "received",
-        "rechunks",
-        "sent",
-        "total_from",
-        "tried",
-        "tunnel",
-        "upstream",
-        "waited",
-        "wants_fresh",
-    )
-    match: Match
-    matched: Route
-    is_leftover = False
-
-    def __init__(
-        self,
-        connection: DownstreamConnection,
-        plane: DataPlane,
-        method: bytes,
-        target: bytes,
-        fields: RequestFields,
-        received: float,
-        is_1_1: bool,  # noqa: FBT001 - positional for speed
-    ) -> None:
-        self.connection: DownstreamConnection | None = connection
-        self.plane = plane
-        self.method = method
-        self.target = target
-        self.fields = fields
-        self.received = self.total_from = received
-        self.is_1_1 = is_1_1
-        self.keep_alive = not fields.has_close if is_1_1 else fields.has_keep_alive
-        client = connection.client
-        self.client = client.address
-        if fields.has_forwarding and client.is_trusted:
-            self.client = plane.forwarding.client_address(client, fields)
-        self.body: RequestBody | None = None
-        self.upstream: UpstreamConnection | None = None
-        self.lease: Lease | None = None
-        self.tunnel: Tunnel | None = None
-        self.tried: tuple[Member, ...] = ()
-        self.outcomes = ()
-        self.phase, self.deadline = RECEIVING, NEVER
-        self.sent = self.waited = 0.0
-        self.wants_fresh = self.is_queued = self.is_active = self.is_paused = self.rechunks = False
-        self.route = self.pool = self.backend = self.reason = ""
-        self.request_id = b""
-        self.status = self.attempts = self.request_bytes = self.response_bytes = 0
-        self.time_to_first_byte = self.upstream_time = 0.0
+    __slots__ = ()
 
     # begin: from the head to a route, a body and an attempt
 
@@ -162,6 +74,7 @@ class Exchange(ExchangeRecord):
             self.answer(fixed(route.respond.status, route.respond.headers, route.respond.body))
         else:
             self.pool = pool.name
+            pool.budget.requests += 1
             self.attempt(pool, self.total_from)
 
     # attempt: a lease, a connection, the request sent
@@ -172,7 +85,7 @@ class Exchange(ExchangeRecord):
             leases = pool.queue.lease if pool.is_gated else pool.balancer.route_request
             lease = leases(self, now, self.tried)
         except NoHealthyInstances:
-            no_backend(self)
+            self.no_backend()
             return
         if lease is not None:
             self.leased(lease, now)
@@ -185,6 +98,8 @@ class Exchange(ExchangeRecord):
         member: UpstreamMember = lease.member  # type: ignore[assignment]
         self.backend = member.name
         self.attempts += 1
+        if self.matched.hedge is not None:
+            await_hedge(self)
         idle = member.idle
         if idle and not self.wants_fresh:
             self._send(idle.pop(), member, now)
@@ -193,11 +108,7 @@ class Exchange(ExchangeRecord):
         self.phase = CONNECTING
         self.deadline = self.total_from + self.matched.request_total
         assert self.matched.upstream_pool is not None
-        self.matched.upstream_pool.connect(member, self)
-
-    def wants_connection(self, attempt: int) -> bool:
-        """Tell whether the attempt with this number still waits for its connection."""
-        return self.phase == CONNECTING and self.attempts == attempt
+        self.matched.upstream_pool.connect(member, self, lease)
 
     def send(self, connection: UpstreamConnection) -> None:
         """Use a connection that was opened for this exchange."""
@@ -233,15 +144,14 @@ class Exchange(ExchangeRecord):
 
     # respond: the response, as it comes
 
-    @property
-    def is_request_sent(self) -> bool:
-        """The whole request has been sent, so its connection can carry another."""
-        body = self.body
-        return body is None or body.is_complete
-
     def respond_whole(self, head: ResponseHead, body: bytes) -> None:
         """Pass on a response that came complete, framed by its length or without a body."""
-        self.status = status = head.status
+        status = head.status
+        if (status >= 500 or self.attempts > 1) and self.plane.holds_back(
+            self, head, (body,) if body else (), is_framed=True, is_complete=True
+        ):
+            return
+        self.status = status
         plane = self.plane
         now = plane.monotonic()
         self.time_to_first_byte = now - self.received
@@ -255,7 +165,7 @@ class Exchange(ExchangeRecord):
         connection = self.connection
         if connection is not None:
             if plane.is_draining or self.body is not None:
-                self._judge_keep_alive()
+                self.judge_keep_alive()
             self.response_bytes = len(body)
             connection.transport.write(whole_response(self, head, body))
         self.finish(now)
@@ -276,6 +186,10 @@ class Exchange(ExchangeRecord):
             is_framed: Content-Length tells the client where the body ends.
             is_complete: There will be no more of it; only when it is not framed.
         """
+        if (head.status >= 500 or self.attempts > 1) and self.plane.holds_back(
+            self, head, pieces, is_framed=is_framed, is_complete=is_complete, trailers=trailers
+        ):
+            return
         self.status = head.status
         now = self.plane.monotonic()
         self.time_to_first_byte = now - self.received
@@ -283,7 +197,7 @@ class Exchange(ExchangeRecord):
         judge(self, head.status, now, is_whole=is_complete)
         self.deadline = now + self.matched.timeouts.stream_idle
         self.rechunks = not is_framed and self.is_1_1
-        self._judge_keep_alive()
+        self.judge_keep_alive()
         if not (is_framed or self.is_1_1):
             self.keep_alive = False
         if self.connection is not None:
@@ -320,11 +234,18 @@ class Exchange(ExchangeRecord):
             self.drop_upstream()
             self.finish(self.plane.monotonic())
             return
+        if self.held is not None and hand_over(self, refusal):
+            return
         self.reason = refusal.reason
         if refusal.is_final:
             self.keep_alive = False
         self.ensure_request_id()
         self.answer(problem(refusal, self.request_id, backends, allowed, retry_after))
+
+    def no_backend(self) -> None:
+        """Answer that no backend is ready, with what the checks found."""
+        pool = self.matched.upstream_pool
+        self.refuse(Refusal.NO_HEALTHY_BACKEND, backends=pool.balancer.explain() if pool else ())
 
     def refused(self, error: RequestRefused) -> None:
         """Answer a request that must not be forwarded."""
@@ -333,34 +254,16 @@ class Exchange(ExchangeRecord):
             self.keep_alive = False
         self.refuse(error.refusal, (), error.allowed, error.retry_after)
 
-    def ensure_request_id(self) -> None:
-        """Keep the client's request id, or make one."""
-        if not self.request_id:
-            self.request_id = self.fields.request_id or self.plane.identities.draw()[:32]
-
     def answer(self, answer: Answer) -> None:
         self.drop_upstream()
         self.status = answer.status
         self.sent = now = self.plane.monotonic()
         self.time_to_first_byte = now - self.received
-        self._judge_keep_alive()
+        self.judge_keep_alive()
         if self.connection is not None:
             self.response_bytes = 0 if self.method == b"HEAD" else len(answer.body)
             self.connection.transport.write(own_answer(self, answer))
         self.finish(now)
-
-    def _judge_keep_alive(self) -> None:
-        """Close after this answer when its request is unread, or the worker drains and nothing waits."""
-        is_last = self.plane.is_draining and self.connection is not None and not self.connection.has_more()
-        if is_last or not self.is_request_sent:
-            self.keep_alive = False
-
-    def drop_upstream(self) -> None:
-        """Close the connection to the backend, if there is one: its response is not wanted."""
-        upstream, self.upstream = self.upstream, None
-        if upstream is not None:
-            upstream.exchange = None
-            upstream.close()
 
     # finish: one record, and on to the next request
 
@@ -371,6 +274,8 @@ class Exchange(ExchangeRecord):
             return
         self.phase = OVER
         self.ended = now
+        if self.hedge_delay is not None:
+            end_race(self)
         lease = self.lease
         if lease is not None:
             self.lease = None
@@ -387,12 +292,3 @@ class Exchange(ExchangeRecord):
             connection.exchange_over(self, now)
         else:
             plane.abandoned.discard(self)
-
-    def settle(self, wall_offset: float) -> None:
-        """Fill in what the record says of the whole exchange; done for many at a time."""
-        duration = self.duration = self.ended - self.received
-        self.gateway_time = duration - self.upstream_time - self.waited
-        self.started = wall_offset + self.received
-        if self.body is not None:
-            self.request_bytes = self.body.received
-            self.body = None

@@ -45,7 +45,7 @@ class HangWatch:
     def look_at(self, exchange: Exchange) -> None:
         """Note an exchange if it waits for a connection or a response head."""
         phase = exchange.phase
-        if phase < CONNECTING or phase > WAITING or exchange.is_leftover or not exchange.is_request_sent:
+        if phase < CONNECTING or phase > WAITING or not exchange.is_watched or not exchange.is_request_sent:
             return
         member = exchange.lease.member if exchange.lease is not None else None
         if member is not None:

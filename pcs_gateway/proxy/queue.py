@@ -15,7 +15,6 @@ from pcs_gateway.balancing.priority import Priority, judge_priority
 from pcs_gateway.balancing.waiting_line import WaitingLine
 from pcs_gateway.errors import NoHealthyInstances
 from pcs_gateway.http.refusals import Refusal
-from pcs_gateway.proxy.failing import no_backend
 from pcs_gateway.proxy.phases import QUEUED
 
 if TYPE_CHECKING:
@@ -123,6 +122,10 @@ class Queue:
         columns = [member.column for member in self._pool.balancer.members]
         return self._cells.in_flight(columns, now) >= limit
 
+    def is_busy(self, now: float) -> bool:
+        """Tell whether there is no backend to spare: somebody waits, in whatever worker, or a limit holds."""
+        return bool(self.line) or self._cells.waiting_elsewhere() > 0 or self.is_at_limit(now)
+
     def serve(self) -> None:
         """Shed who has waited too long, and give leases as long as there are any to give."""
         now = self._monotonic()
@@ -139,7 +142,7 @@ class Queue:
                 lease = self._pool.balancer.route_request(exchange, now, exchange.tried)
             except NoHealthyInstances:
                 self._remove(exchange, priority, now)
-                no_backend(exchange)
+                exchange.no_backend()
                 continue
             if lease is not None:
                 self._recorder.waited(self._pool.name, self._remove(exchange, priority, now))

@@ -16,6 +16,7 @@ from pcs_gateway.balancing.priority import Priority
 from pcs_gateway.http.memo import Memo
 from pcs_gateway.http.refusals import Refusal, RequestRefused
 from pcs_gateway.http.targets import Target, normalise_path, read_target
+from pcs_gateway.proxy.hedging import RouteHedge
 from pcs_gateway.proxy.rewriting import FieldEdits, Params, PathRewrite
 
 if TYPE_CHECKING:
@@ -46,8 +47,10 @@ class Route:
     Attributes:
         admission: The rate limits that hold on it; None without any.
         upstream_pool: Where its requests go; None for a fixed answer.
+        hedge: How its requests are hedged; None when they are not.
         methods: None for all.
         priority: Who is served first when the pool has more requests than it can take.
+        repeats_all: Its requests may be sent twice whatever their method.
         is_plain: The request head depends on nothing but the client's fields and the target.
         response_head: `timeouts.response_head`, at hand.
         uses_latency: The pool's strategy weighs by latency.
@@ -59,6 +62,7 @@ class Route:
         "admission",
         "allow_ambiguous_paths",
         "allow_upgrade",
+        "hedge",
         "host",
         "is_plain",
         "limits",
@@ -68,6 +72,7 @@ class Route:
         "pattern",
         "prefix",
         "priority",
+        "repeats_all",
         "request_edits",
         "request_total",
         "respond",
@@ -88,6 +93,7 @@ class Route:
         limits: LimitsConfig,
         timeouts: TimeoutsConfig,
         admission: Admission | None = None,
+        hedge_delay: float = 0.0,
     ) -> None:
         self.name = config.name
         self.admission = admission
@@ -117,9 +123,16 @@ class Route:
         self.uses_latency = pool is not None and pool.uses_latency
         self.is_plain = self.upstream_host != "backend"
         self.retry_methods = frozenset(m.encode("latin-1") for m in may_repeat)
+        self.repeats_all = config.side_effects is False
+        hedges = pool.config.hedge if pool and not config.side_effects else None
+        self.hedge = RouteHedge(hedges, hedge_delay) if hedges is not None else None
 
     def __repr__(self) -> str:
         return f"<Route {self.name}: {self.pattern.pattern.decode('latin-1')}>"
+
+    def may_repeat(self, method: bytes) -> bool:
+        """Tell whether a request may be sent again although it may have been executed."""
+        return self.repeats_all or method in self.retry_methods
 
     def match_host(self, name: bytes) -> bool:
         """Tell whether a lower-cased host name is this route's; `*.name` is every name below `name`."""

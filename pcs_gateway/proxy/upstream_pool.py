@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from pcs_gateway.backends.backend import Backend
 from pcs_gateway.backends.member import Member
 from pcs_gateway.balancing import LoadBalancer
+from pcs_gateway.balancing.budget import AttemptBudget
 from pcs_gateway.http.messages import ResponseHead, read_response_head
 from pcs_gateway.proxy.attempts import Failure
 from pcs_gateway.proxy.failing import attempt_failed
@@ -26,6 +27,7 @@ from pcs_gateway.tls.contexts import NO_FILES, Files
 
 if TYPE_CHECKING:
     from pcs_gateway.backends.config import PoolConfig
+    from pcs_gateway.backends.member import Lease
     from pcs_gateway.processes.pool_cells import PoolCells
     from pcs_gateway.processes.scoreboard import Row
     from pcs_gateway.proxy.delays import Delays
@@ -101,6 +103,7 @@ class UpstreamPool:
         queue: The exchanges that wait for a lease.
         waiters: How many these are.
         is_gated: Somebody waits or a limit on the whole pool holds: leases are given by the queue.
+        budget: Of its retries and hedges.
         swept: Monotonic seconds of the last sweep; precise enough for idle connections.
         tls: For `https://` backends; None when there are none.
     """
@@ -109,6 +112,7 @@ class UpstreamPool:
         "_delays",
         "_loop",
         "balancer",
+        "budget",
         "config",
         "connecting",
         "is_gated",
@@ -142,6 +146,7 @@ class UpstreamPool:
         self.waiters = 0
         self.is_gated = False
         self.tls: BackendTls | None = None
+        self.budget = AttemptBudget(cells.budget(), cells.budgets_elsewhere)
         self.connecting: set[asyncio.Task[None]] = set()
         self._delays = delays
         self._loop = loop
@@ -177,16 +182,17 @@ class UpstreamPool:
         """Keep a connection apart for a while, and take it back if its backend was silent."""
         self._delays.start(REST_SECONDS, connection.rested)
 
-    def connect(self, member: UpstreamMember, exchange: Exchange) -> None:
-        """Open a connection for an exchange that holds a lease."""
+    def connect(self, member: UpstreamMember, exchange: Exchange, lease: Lease) -> None:
+        """Open a connection for an exchange that holds a lease of this member."""
         timeout = exchange.matched.timeouts.connect
-        task = self._loop.create_task(self._connect(member, exchange, timeout))
+        task = self._loop.create_task(self._connect(member, exchange, lease, timeout))
         self.connecting.add(task)
         task.add_done_callback(self.connecting.discard)
 
-    async def _connect(self, member: UpstreamMember, exchange: Exchange, timeout: float) -> None:
+    async def _connect(
+        self, member: UpstreamMember, exchange: Exchange, lease: Lease, timeout: float
+    ) -> None:
         addresses = member.backend.addresses
-        attempt = exchange.attempts
         failure = Failure.UNRESOLVED
         for _ in range(min(len(addresses), 3)):
             address = addresses[member.next_address % len(addresses)]
@@ -203,14 +209,14 @@ class UpstreamPool:
                 if not connection.is_open:
                     # closed as soon as accepted: nothing was sent
                     failure = Failure.CONNECT_FAILED
-                elif exchange.wants_connection(attempt):
+                elif exchange.wants_connection(lease):
                     exchange.send(connection)
                     return
                 else:
                     self.release(connection)
                     return
             member.next_address += 1
-        if exchange.wants_connection(attempt):
+        if exchange.wants_connection(lease):
             attempt_failed(exchange, failure)
 
     async def _open(self, member: UpstreamMember, address: str) -> UpstreamConnection:
@@ -248,6 +254,7 @@ class UpstreamPool:
     def tick(self, now: float) -> None:
         """Close connections that were idle for long enough, and let time end what it ends."""
         self.swept = now
+        self.budget.show(now)
         oldest = now - self.config.connections.idle_timeout
         for member in self.balancer.members:
             idle = member.idle  # type: ignore[attr-defined]

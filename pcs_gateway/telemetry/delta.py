@@ -37,6 +37,19 @@ class Event(StrEnum):
     BACKEND_SUSPENSIONS = "backend_suspensions"
 
 
+class Decision(StrEnum):
+    """What is decided about the attempts of a pool; each has its own set of reasons."""
+
+    RETRY = "retry"
+    """A failed attempt is followed by another; by the failure's cause."""
+    RETRY_DENIED = "retry_denied"
+    """It is not; by the reason."""
+    HEDGE = "hedge"
+    """A second attempt was started, and what became of it."""
+    HEDGE_DENIED = "hedge_denied"
+    """A slow attempt was not joined by a second one; by the reason."""
+
+
 class ExchangeCounts(msgspec.Struct, array_like=True):
     """
     The exchanges of one route, method and status.
@@ -109,6 +122,7 @@ class Delta(msgspec.Struct, array_like=True):
         errors: Exchanges that were errors (see `record.error_type`), by type.
         events: What is only counted, by `Event`.
         queues: By pool.
+        decisions: About attempts, by pool, `Decision` and reason.
     """
 
     exchanges: dict[str, dict[str, dict[int, ExchangeCounts]]] = {}
@@ -117,6 +131,7 @@ class Delta(msgspec.Struct, array_like=True):
     errors: dict[str, int] = {}
     events: dict[str, int] = {}
     queues: dict[str, QueueCounts] = {}
+    decisions: dict[str, dict[str, dict[str, int]]] = {}
 
     def __repr__(self) -> str:
         return (
@@ -143,7 +158,17 @@ class Delta(msgspec.Struct, array_like=True):
 
     def is_empty(self) -> bool:
         """Return whether nothing at all was measured."""
-        return not any((self.exchanges, self.backends, self.reasons, self.errors, self.events, self.queues))
+        return not any(
+            (
+                self.exchanges,
+                self.backends,
+                self.reasons,
+                self.errors,
+                self.events,
+                self.queues,
+                self.decisions,
+            )
+        )
 
     def each_exchange(self) -> Iterator[tuple[str, str, int, ExchangeCounts]]:
         """Yield route, method, status and what was counted for them."""
@@ -169,6 +194,9 @@ class Delta(msgspec.Struct, array_like=True):
         add_counts(self.events, other.events)
         for pool, queue in other.queues.items():
             self.queues.setdefault(pool, QueueCounts(Histogram())).merge(queue)
+        for pool, kinds in other.decisions.items():
+            for kind, reasons in kinds.items():
+                add_counts(self.decisions.setdefault(pool, {}).setdefault(kind, {}), reasons)
 
     def exchange_counts(self, route: str, method: str, status: int) -> ExchangeCounts:
         """Return the counts of a route, method and status, begun at zero when there are none."""

@@ -18,6 +18,7 @@ from pcs_gateway.telemetry.delta import (
     SERVER_ERROR,
     SUCCESS,
     BackendCounts,
+    Decision,
     Delta,
     Event,
     ExchangeCounts,
@@ -116,7 +117,7 @@ class _BackendCell(_Durations):
 class Recorder:
     """Counts what a worker's exchanges did. Not for use by several threads."""
 
-    __slots__ = ("_backends", "_errors", "_events", "_exchanges", "_queues", "_reasons")
+    __slots__ = ("_backends", "_decisions", "_errors", "_events", "_exchanges", "_queues", "_reasons")
 
     def __init__(self) -> None:
         self._exchanges: dict[str, dict[bytes, dict[int, _ExchangeCell]]] = {}
@@ -125,6 +126,7 @@ class Recorder:
         self._errors: dict[str, int] = {}
         self._events: dict[str, int] = {}
         self._queues: dict[str, QueueCounts] = {}
+        self._decisions: dict[str, dict[str, dict[str, int]]] = {}
 
     def record(self, record: ExchangeRecord) -> None:
         """Count one exchange that is over."""
@@ -213,6 +215,11 @@ class Recorder:
         """Add to what is only counted."""
         self._events[event] = self._events.get(event, 0) + amount
 
+    def decide(self, pool: str, decision: Decision, reason: str) -> None:
+        """Count a decision about attempts of a pool."""
+        reasons = self._decisions.setdefault(pool, {}).setdefault(decision, {})
+        reasons[reason] = reasons.get(reason, 0) + 1
+
     def take_delta(self) -> Delta:
         """
         Return all that was counted since the last call, each exchange in exactly one delta.
@@ -223,7 +230,10 @@ class Recorder:
         errors, self._errors = self._errors, {}
         events, self._events = self._events, {}
         queues, self._queues = self._queues, {}
-        return Delta(self._take_exchanges(), self._take_backends(), reasons, errors, events, queues)
+        decisions, self._decisions = self._decisions, {}
+        return Delta(
+            self._take_exchanges(), self._take_backends(), reasons, errors, events, queues, decisions
+        )
 
     def _queue(self, pool: str) -> QueueCounts:
         queue = self._queues.get(pool)

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, Self
 
 from pcs_gateway.backends.backend import Backend, Health, HealthStatus
 from pcs_gateway.backends.pool import PoolSnapshot
+from pcs_gateway.balancing.budget import Spending, add
 from pcs_gateway.clock import SystemClock
 from pcs_gateway.config.model import GatewayConfig
 from pcs_gateway.processes.columns import Columns
@@ -82,6 +83,18 @@ def _files(config: GatewayConfig) -> dict[str, bytes]:
     named = [path for one in config.listen if one.tls is not None for path in one.tls.files()]
     named += [path for pool in config.pools.values() for path in pool.tls.files()]
     return {path: Path(path).read_bytes() for path in named}
+
+
+class OtherWorker:
+    """What another worker shows on the scoreboard."""
+
+    def __init__(self, scoreboard: Scoreboard, clock: JumpingClock) -> None:
+        self.row = scoreboard.occupy(WORKER_ROW + 1, Role.WORKER, 1, 2)
+        self._clock = clock
+
+    def spend_retry(self, slot: int = 0) -> None:
+        """Spend from the budget of a pool."""
+        add(self.row.budget(slot), Spending.RETRIES, int(self._clock.monotonic()), 1)
 
 
 class Gateway:
@@ -170,9 +183,10 @@ class Gateway:
         self._sweeping = self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
     def jump(self, seconds: float) -> None:
-        """Let time pass at once, as the data plane sees it, and sweep."""
+        """Let time pass at once, as the data plane sees it: a sweep, then whatever short delay is due."""
         self._clock.ahead += seconds
         self.plane.sweep()
+        self.plane.delays.run_due()
 
     def another_row(self, index: int = WORKER_ROW + 1, role: Role = Role.WORKER) -> Row:
         """The row of another process, for a test to write what that one would show."""
@@ -242,6 +256,10 @@ class Gateway:
             ready=ready,
             reason="" if ready else "unhealthy",
         )
+
+    def other_worker(self) -> OtherWorker:
+        """Play another worker of the same gateway, as far as the scoreboard shows it."""
+        return OtherWorker(self._scoreboard, self._clock)
 
     # what it shows
 

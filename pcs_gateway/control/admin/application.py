@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import msgspec
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
+from prometheus_client.registry import Collector
 
 from pcs_gateway import __version__
 from pcs_gateway.backends.backend import AdministrativeState
@@ -56,8 +57,9 @@ class AdminApi:
         clock: Clock,
         *,
         bound_to_loopback: bool,
+        collectors: Iterable[Collector] = (),
     ) -> None:
-        """Show and order these."""
+        """Show and order these; `collectors` are what /metrics tells besides."""
         self._plane = plane
         self._reloader = reloader
         self._view = view
@@ -68,6 +70,7 @@ class AdminApi:
             MeasurementCollector(store),
             FiguresCollector(view.figures),
             ControlCollector(plane),
+            *collectors,
             BuildCollector(__version__),
         )
 

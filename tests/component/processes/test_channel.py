@@ -15,9 +15,11 @@ from pcs_gateway.processes.channel_server import MAX_UNREAD_BYTES, ChannelServer
 from pcs_gateway.processes.event_log import EventLog
 from pcs_gateway.processes.frames import frame
 from pcs_gateway.processes.messages import (
+    PROTOCOL,
     Acknowledged,
     Evidence,
     EvidenceEntry,
+    HedgeDelays,
     Hello,
     PoolUpdate,
     Snapshot,
@@ -69,6 +71,7 @@ class Worker:
         self.known: dict[str, int] = {}
         self.version = 0
         self.verdicts: list[Verdict] = []
+        self.delays: list[HedgeDelays] = []
         self.measured = self.pending = 0
         self.unusable = 0
         log = EventLog(f"worker-{row}", SystemClock())
@@ -100,6 +103,10 @@ class Worker:
     def on_verdict(self, verdict: Verdict) -> None:
         """Keep it."""
         self.verdicts.append(verdict)
+
+    def on_hedge_delays(self, delays: HedgeDelays) -> None:
+        """Keep it."""
+        self.delays.append(delays)
 
 
 class Gateway:
@@ -197,6 +204,20 @@ class TestPublishing:
         gateway.control.server.tell(Verdict("pcs", "one", True))
 
         await until(lambda: all(worker.verdicts == [Verdict("pcs", "one", True)] for worker in workers))
+
+    async def test_hedge_delays_reach_the_connected_and_who_comes_later(self, gateway: Gateway) -> None:
+        """Who dials later gets the last ones, after the snapshot that they belong to."""
+        gateway.control.server.publish(FIRST)
+        early = gateway.worker(1)
+        await until(lambda: early.version == 1)
+        told = [HedgeDelays({"prompt": 0.05}), HedgeDelays({"prompt": 0.06, "list": 0.2})]
+        for delays in told:
+            gateway.control.server.keep_telling(delays)
+        late = gateway.worker(2)
+        await until(lambda: len(early.delays) == 2 and late.delays)
+
+        assert (told, told[1:]) == (early.delays, late.delays)
+        assert late.version == 1
 
     async def test_dead_worker_holds_no_version_back(self, gateway: Gateway) -> None:
         """A worker that is gone from the scoreboard need not acknowledge; one that never came must."""
@@ -395,7 +416,10 @@ class TestStrangers:
         reader, writer = await gateway.dial(frame(Hello(1, 77, 101, protocol=99)))
         answer = await asyncio.wait_for(reader.read(), 5)
 
-        assert b"the worker (pid 77) speaks protocol 99, the control process 2: restart the gateway" in answer
+        expected = (
+            f"the worker (pid 77) speaks protocol 99, the control process {PROTOCOL}: restart the gateway"
+        )
+        assert expected.encode() in answer
         writer.close()
 
     async def test_refused_worker_goes_on_with_what_it_knows(self, gateway: Gateway) -> None:

@@ -249,7 +249,7 @@ class TestRequestsFault:
 
         pool: dict[str, Any] = {
             "strategy": "round_robin",
-            "retry": {"attempts": 2, "backoff": {"base": "1ms"}},
+            "retry": {"attempts": 2, "backoff": {"base": "1ms"}, "budget": {"minimum_per_second": 100}},
         }
         async with balancing(*[script] * 3, pool=pool) as (client, gateway, backends):
             for _ in range(10):

@@ -66,8 +66,8 @@ class TestVerification:
             assert 502 == answer.status
             assert "error=tls_certificate_error" in answer.fields["proxy-status"]
             assert b'"reason":"tls_certificate_error"' in answer.body
-            assert (("b0", "tls_certificate_error"),) == (await gateway.record()).outcomes
-            assert ["tls_certificate_error"] == [entry.kind for entry in gateway.evidence]
+            assert {("b0", "tls_certificate_error")} == set((await gateway.record()).outcomes)
+            assert {"tls_certificate_error"} == {entry.kind for entry in gateway.evidence}
             assert [] == backend.requests
 
     async def test_verification_can_be_switched_off(self, authority: Authority) -> None:

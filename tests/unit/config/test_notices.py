@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pcs_gateway.config.loading import load
-from pcs_gateway.config.notices import WITHOUT_EFFECT, WITHOUT_EFFECT_VALUES
+from pcs_gateway.config.notices import WITHOUT_EFFECT
 from pcs_gateway.config.schema import kind_at
 from tests.unit.config.reading import POOLS, loaded
 
@@ -24,13 +24,9 @@ def _pool(keys: str) -> str:
         (POOLS + "scaling: {pcs: {}}", "scaling"),
         (POOLS + "routes: [{cache: {policy: rfc9111}}]", "routes[0].cache"),
         (POOLS + "routes: [{invalidates: [a]}]", "routes[0].invalidates"),
-        (POOLS + "routes: [{side_effects: false}]", "routes[0].side_effects"),
         (POOLS + "routes: [{limits: {headers: 5}}]", "routes[0].limits.headers"),
         (POOLS + "routes: [{timeouts: {client_idle: 5s}}]", "routes[0].timeouts.client_idle"),
-        (_pool("hedge: {after: p95}"), "pools.pcs.hedge"),
         (_pool("resources: {url: /r}"), "pools.pcs.resources"),
-        (_pool("retry: {on: [502]}"), "pools.pcs.retry.on"),
-        (_pool("retry: {budget: {ratio: 0.1}}"), "pools.pcs.retry.budget"),
     ],
 )
 def test_a_key_without_effect_is_noticed(tmp_path: Path, text: str, path: str) -> None:
@@ -47,7 +43,10 @@ def test_a_key_without_effect_is_noticed(tmp_path: Path, text: str, path: str) -
     [
         POOLS,
         POOLS + "cache: {}\nalerts:\nscaling: {}\n",
-        _pool("slow_start: 10s, panic_threshold: 0.5, hedge: null, strategy: consistent_hash, hash_on: path"),
+        _pool("slow_start: 10s, panic_threshold: 0.5, hedge: {after: p95}"),
+        _pool("strategy: consistent_hash, hash_on: path"),
+        _pool("retry: {on: [502], budget: {ratio: 0.1}, backoff: {base: 1ms}}"),
+        POOLS + "routes: [{side_effects: false}]",
         POOLS
         + "routes: [{side_effects: true, limits: {body_bytes: 1KiB}, timeouts: {connect: 2s}, cache: null}]",
     ],
@@ -62,11 +61,11 @@ def test_notices_come_in_the_order_of_the_file() -> None:
     notices = load(ROOT / "tests" / "data" / "contract.yaml", {}).notices
     lines = [int(notice.partition("(line ")[2].partition(")")[0]) for notice in notices]
 
-    assert len(notices) > 15
+    assert len(notices) > 5
     assert sorted(lines) == lines
 
 
-@pytest.mark.parametrize("pattern", [*WITHOUT_EFFECT, *WITHOUT_EFFECT_VALUES])
+@pytest.mark.parametrize("pattern", WITHOUT_EFFECT)
 def test_the_table_names_keys_that_exist(pattern: str) -> None:
     """A renamed key would silently lose its notice."""
     path: tuple[str | int, ...] = ()

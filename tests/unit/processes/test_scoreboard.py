@@ -51,6 +51,7 @@ class TestSharing:
                 row.waiters,
                 row.limits,
                 row.overloads,
+                row.budgets,
             ):
                 array[0], array[-1] = next(numbers), next(numbers)
             row.latency_sums[0], row.latency_sums[-1] = float(next(numbers)), float(next(numbers))
@@ -64,6 +65,7 @@ class TestSharing:
                 row.waiters,
                 row.limits,
                 row.overloads,
+                row.budgets,
             ):
                 expected += [array[0], array[-1]]
         assert len(set(expected)) == len(expected) == next(numbers) - 1

@@ -55,6 +55,11 @@ DELTAS = st.builds(
         ),
         max_size=2,
     ),
+    st.dictionaries(
+        NAME,
+        st.dictionaries(NAME, st.dictionaries(NAME, COUNT, min_size=1, max_size=2), min_size=1, max_size=2),
+        max_size=2,
+    ),
 )
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from pcs_gateway.telemetry.delta import Delta, Event
+from pcs_gateway.telemetry.attempt_exposition import AttemptCollector, BudgetFigures
+from pcs_gateway.telemetry.delta import Decision, Delta, Event
 from pcs_gateway.telemetry.exposition import (
     BuildCollector,
     FiguresCollector,
@@ -46,6 +47,8 @@ FIGURES = GatewayFigures(
     reloads={"applied": 2, "rejected": 1},
 )
 
+BUDGETS = {"pcs": BudgetFigures(98.5, 4.25), "reports": BudgetFigures(100.0)}
+
 
 def store_of(delta: Delta) -> MeasurementStore:
     """Return a store that added this delta."""
@@ -72,6 +75,16 @@ def measured() -> MeasurementStore:
     recorder.count_connection(opened=True)
     recorder.count_connection(opened=True)
     recorder.count_connection(opened=False)
+    for decision, reason in (
+        (Decision.RETRY, "http_503"),
+        (Decision.RETRY_DENIED, "budget"),
+        (Decision.RETRY_DENIED, "method"),
+        (Decision.RETRY_DENIED, "budget"),
+        (Decision.HEDGE, "started"),
+        (Decision.HEDGE, "won"),
+        (Decision.HEDGE_DENIED, "slow"),
+    ):
+        recorder.decide("pcs", decision, reason)
     for event, amount in (
         (Event.ACCESS_LOG_WRITTEN, 5),
         (Event.ACCESS_LOG_DROPPED, 2),
@@ -87,7 +100,12 @@ def measured() -> MeasurementStore:
 
 def page() -> str:
     """Return the page with one of everything."""
-    collectors = [MeasurementCollector(measured()), FiguresCollector(lambda: FIGURES)]
+    store = measured()
+    collectors = [
+        MeasurementCollector(store),
+        AttemptCollector(store, lambda: BUDGETS),
+        FiguresCollector(lambda: FIGURES),
+    ]
     return render_metrics(collectors).decode()
 
 

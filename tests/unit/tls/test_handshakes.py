@@ -4,6 +4,7 @@ import ssl
 
 import pytest
 
+from pcs_gateway.proxy.attempts import CONNECT_FAILURE
 from pcs_gateway.proxy.tls_backends import FAILURES
 from pcs_gateway.proxy.tls_listening import REFUSALS
 from pcs_gateway.tls.handshakes import HandshakeFailure, handshake_failure
@@ -39,4 +40,4 @@ def test_reason_is_judged(reason: str | None, failure: HandshakeFailure) -> None
 def test_every_failure_is_told_on_both_sides() -> None:
     """A reason for the metric, and an outcome for the attempt."""
     assert set(HandshakeFailure) == set(REFUSALS) == set(FAILURES)
-    assert all(failure.is_connect and failure.blames_backend for failure in FAILURES.values())
+    assert all(one.cause == CONNECT_FAILURE and one.blames_backend for one in FAILURES.values())
