@@ -253,8 +253,5 @@ class Queue:
         else:
             limit = self._cells.published_limit() or self.limit or config.initial
             limit = min(max(limit, config.minimum), config.maximum)
-        has_changed = limit != self.limit
         self.limit = limit
         self._counted()
-        if has_changed and self.line:
-            self.serve()
