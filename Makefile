@@ -1,7 +1,7 @@
 # Each command brings its own .venv; nothing has to be installed before but python3, python3-venv and make.
 
 .DEFAULT_GOAL := help
-.PHONY: benchmark benchmark-all check demo fuzz help lock test system-packages
+.PHONY: benchmark benchmark-all chaos check demo fuzz help lock test system-packages
 
 ARGS ?=
 COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -14,6 +14,10 @@ demo: ## Three sample PCS instances, a gateway before them and some traffic: htt
 test: ## Every test (ARGS="-k name" for some of them)
 	@scripts/environment development
 	@.venv/bin/python -m pytest $(ARGS)
+
+chaos: ## Every fault in every setting, some minutes (`make test` has each fault once)
+	@scripts/environment development
+	@.venv/bin/python -m pytest tests/chaos --chaos $(ARGS)
 
 check: ## Formatting, lint, types and import layers
 	@scripts/environment development

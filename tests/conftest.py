@@ -34,6 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=os.environ.get("PCS_GATEWAY_REQUIRE_SERVERS", "") not in {"", "0"},
         help="a test that skips, for whatever reason, fails (environment: PCS_GATEWAY_REQUIRE_SERVERS=1)",
     )
+    parser.addoption("--chaos", action="store_true", help="tests/chaos: every fault in every setting")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -49,6 +49,10 @@ class JumpingClock(SystemClock):
 
     def __init__(self) -> None:
         self.ahead = 0.0
+        self.wall_ahead = 0.0
+
+    def time(self) -> float:
+        return time.time() + self.wall_ahead
 
     def monotonic(self) -> float:
         return time.monotonic() + self.ahead
@@ -187,6 +191,10 @@ class Gateway:
         self._clock.ahead += seconds
         self.plane.sweep()
         self.plane.delays.run_due()
+
+    def set_wall_clock(self, ahead: float) -> None:
+        """Let the time of day be so many seconds ahead of the machine's; durations do not notice."""
+        self._clock.wall_ahead = ahead
 
     def another_row(self, index: int = WORKER_ROW + 1, role: Role = Role.WORKER) -> Row:
         """The row of another process, for a test to write what that one would show."""

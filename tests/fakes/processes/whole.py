@@ -68,8 +68,8 @@ class Instance:
         self.process.kill()
         self.process.wait()
 
-    def order(self, what: str, status: int) -> None:
-        """Let its `status` or its `health` be another one from now on."""
+    def order(self, what: str, status: int | str) -> None:
+        """Let its `status`, its `health` or its `deed` be another one from now on."""
         assert self._ask(f"/order/{what}/{status}") == ""
 
     def counts(self) -> dict[str, int]:
