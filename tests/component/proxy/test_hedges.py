@@ -398,6 +398,7 @@ class TestLoser:
             await until(lambda: not gateway.plane.connections)
 
             assert gateway.in_flight == (2 if on_abandon == "finish" else 0)
+            assert decisions(gateway) == {"hedge": {"started": 1, "lost": 1}}
             first.may_answer.set()
             second.may_answer.set()
             await until(lambda: not gateway.in_flight)
