@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.backend import OK, Peer, Script, answering, answering_once, echoing, hanging, resetting
-from tests.fakes.gateway import Gateway, talking
+from tests.fakes.gateway import Gateway, balancing, talking
 from tests.fakes.raw_client import RawClient
 from tests.fakes.waiting import until
 
@@ -109,26 +109,69 @@ def ours(objects: list[Any]) -> Counter[str]:
     return Counter(one.__qualname__ for one in classes if one.__module__.startswith("pcs_gateway."))
 
 
+async def left_behind(gateway: Gateway, doing: Doing) -> Counter[str]:
+    """Let a client do something, and count what only the collector can forget of it."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with gateway.client() as another:
+            await doing(another, gateway)
+        await until(lambda: not gateway.in_flight and len(gateway.plane.connections) <= 1)
+        gateway.plane.settle()
+        gateway.recorder.records.clear()
+        await asyncio.sleep(0)
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        return ours(gc.garbage)
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+
 @pytest.mark.parametrize("name", CASES)
 async def test_nothing_is_left_for_the_collector(name: str) -> None:
     """When an exchange is over, counting references is enough to forget it."""
     script, doing = CASES[name]
     async with talking(script, routes=[{"allow_upgrade": True}]) as (_, gateway, _):
-        gc.collect()
-        gc.disable()
-        try:
-            async with gateway.client() as another:
-                await doing(another, gateway)
-            await until(lambda: not gateway.in_flight and len(gateway.plane.connections) <= 1)
-            gateway.plane.settle()
-            gateway.recorder.records.clear()
-            await asyncio.sleep(0)
-            gc.set_debug(gc.DEBUG_SAVEALL)
-            gc.collect()
-            left = ours(gc.garbage)
-        finally:
-            gc.set_debug(0)
-            gc.garbage.clear()
-            gc.enable()
+        assert await left_behind(gateway, doing) == {}
 
-        assert left == {}
+
+async def late(peer: Peer) -> None:
+    """Answer each request after a while."""
+    while True:
+        await peer.request()
+        await asyncio.sleep(0.04)
+        await peer.send(OK)
+
+
+async def ask_for_once(client: RawClient, gateway: Gateway) -> None:
+    """Exchange some times, one after another, with room for hedges."""
+    gateway.plane.pools["pcs"].budget.requests += 1000
+    for _ in range(4):
+        await client.ask("GET /")
+
+
+BUSY = answering(b"HTTP/1.1 503 X\r\nContent-Length: 3\r\n\r\nabc")
+BEGUN = answering(b"HTTP/1.1 503 X\r\nContent-Length: 3\r\n\r\na", b"bc")
+RACES: dict[str, tuple[Script, Script]] = {
+    "retries of statuses": (BUSY, answering(OK)),
+    "retries that do not help": (BUSY, BEGUN),
+    "last words that are waited for": (BEGUN, resetting),
+    "hedges": (late, late),
+    "hedges that win": (late, answering(OK)),
+    "hedges that fail": (late, resetting),
+    "hedges that are busy": (late, BUSY),
+}
+
+
+@pytest.mark.parametrize("name", RACES)
+async def test_attempts_leave_nothing_for_the_collector(name: str) -> None:
+    """Nor do several attempts of one exchange, whichever is answered."""
+    pool = {
+        "hedge": {"after": "10ms", "budget": 1.0},
+        "retry": {"attempts": 1, "on": ["reset_before_response", 503], "backoff": {"base": "1ms"}},
+        "outlier_detection": {"consecutive_failures": 0},
+    }
+    async with balancing(*RACES[name], pool=pool) as (_, gateway, _):
+        assert await left_behind(gateway, ask_for_once) == {}
