@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ class Wire(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written: list[bytes] = []
-        self.is_aborted = self.has_ended = False
+        self.is_aborted = self.is_closed = self.has_ended = False
 
     def write(self, data: Any) -> None:
         self.written.append(bytes(data))
@@ -31,12 +32,13 @@ class Wire(asyncio.Transport):
         self.has_ended = True
 
     def is_closing(self) -> bool:
-        return self.is_aborted
+        return self.is_aborted or self.is_closed
 
     def abort(self) -> None:
         self.is_aborted = True
 
-    close = abort
+    def close(self) -> None:
+        self.is_closed = True
 
     def take(self) -> bytes:
         """Give what was written since the last time."""
@@ -51,6 +53,10 @@ class Recorder(asyncio.Protocol):
         self.received: list[bytes] = []
         self.ended = False
         self.lost: list[Exception | None] = []
+        self.opens: Callable[[], object] = list
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.opens()
 
     def data_received(self, data: bytes) -> None:
         self.received.append(data)
@@ -188,6 +194,40 @@ async def test_goodbye_is_the_end(contexts: tuple[ssl.SSLContext, ssl.SSLContext
 
     assert ([b"last"], True) == (server.above.received, server.above.ended)
     assert client.wire.has_ended
+
+
+async def test_goodbye_from_both_sides_destroys_nothing(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+) -> None:
+    """Who said it first may still have an answer on its way: the connection is closed, not aborted."""
+    client, server = Side(contexts[0], server_side=False), Side(contexts[1], server_side=True)
+    meet(client, server)
+    server.transport.write(b"answer")
+    server.transport.write_eof()
+    client.transport.write_eof()
+
+    server.feed(client.wire.take())
+
+    assert (True, False) == (server.wire.is_closed, server.wire.is_aborted)
+    assert server.above.ended
+
+
+async def test_connection_that_opens_may_cause_others_to_read(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+) -> None:
+    """What came behind the handshake waits meanwhile, outside of the shared buffer."""
+    others = Side(contexts[0], server_side=False), Side(contexts[1], server_side=True)
+    meet(*others)
+    others[0].transport.write(b"other")
+    client, server = Side(contexts[0], server_side=False), Side(contexts[1], server_side=True)
+    server.above.opens = lambda: others[1].transport.data_received(others[0].wire.take())
+    server.feed(client.wire.take())
+    client.feed(server.wire.take())
+    client.transport.write(b"request")
+
+    server.feed(client.wire.take())
+
+    assert ([b"request"], [b"other"]) == (server.above.received, others[1].above.received)
 
 
 async def test_end_without_goodbye_is_told_to_a_client_only(
