@@ -167,7 +167,10 @@ class Exchange(ExchangeState):
             if plane.is_draining or self.body is not None:
                 self.judge_keep_alive()
             self.response_bytes = len(body)
-            connection.transport.write(whole_response(self, head, body))
+            response = whole_response(self, head, body)
+            # the backend's last byte has come: other workers see that before the answer leaves
+            self.lease.end()  # type: ignore[union-attr]
+            connection.transport.write(response)
         self.finish(now)
 
     def respond(
@@ -279,7 +282,8 @@ class Exchange(ExchangeState):
         lease = self.lease
         if lease is not None:
             self.lease = None
-            lease.end()
+            if lease.member is not None:
+                lease.end()
             if phase >= STREAMING:
                 self.upstream_time = now - self.sent
             if self.matched.upstream_pool.waiters:  # type: ignore[union-attr]

@@ -95,6 +95,7 @@ class Legs:
 
     def __init__(self) -> None:
         self._scoreboard = Scoreboard.create()
+        self.row = self._scoreboard.occupy(1, Role.WORKER, 1, 1)
         self._tickets = Tickets.create(1)
         config = GatewayConfig.model_validate(
             {"pools": {"pcs": {"backends": [{"url": "http://127.0.0.1:1"}]}}}
@@ -109,7 +110,7 @@ class Legs:
             Random(1),
             os.urandom,
             self._scoreboard,
-            self._scoreboard.occupy(1, Role.WORKER, 1, 1),
+            self.row,
             self._tickets,
             Recorder(),
             evidence.append,
@@ -219,6 +220,17 @@ def test_chunked_response_in_one_read_is_one_write(legs: Legs) -> None:
 
     assert len(legs.to_client.writes) == 10
     assert all(data.endswith(b"5\r\nhello\r\n0\r\n\r\n") for data in legs.to_client.writes)
+
+
+def test_lease_has_ended_when_the_answer_leaves(legs: Legs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends with the backend's last byte: other workers need not wait for our write to the client."""
+    in_flight: list[int] = []
+    monkeypatch.setattr(legs.to_client, "write", lambda _: in_flight.append(legs.row.in_flight[0]))
+    monkeypatch.setattr(legs.to_backend, "write", lambda _: in_flight.append(legs.row.in_flight[0]))
+
+    legs.exchange(repeated(0))
+
+    assert [1, 0] == in_flight
 
 
 def test_loop_is_guarded() -> None:
