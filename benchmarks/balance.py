@@ -7,6 +7,7 @@ exchanges are in flight; that process counts (max - min) in flight per weight ex
 
 import time
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ WEIGHTS = (1, 1, 2)
 MEAN_DELAY = 0.02
 CONNECTIONS = STEADY.connections
 WARM_SECONDS = 1.0
+EMPTY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,31 @@ def measure(directory: Path, workers: int, seconds: float, command: tuple[str, .
         setup = servers.Setup(directory, backends.port, workers, weights=WEIGHTS, gateway_command=command)
         with servers.gateway(setup, f"gateway-{workers}") as gateway:
             load.run(STEADY, gateway.url, 2 * WARM_SECONDS)  # until the last worker accepts too
+            _wait_until_empty(gateway)
             return _observe(gateway, backends, workers, seconds)
+
+
+def measure_in_turns(
+    directory: Path, worker_counts: Sequence[int], rounds: int, seconds: float, command: tuple[str, ...]
+) -> list[list[Balance]]:
+    """
+    Measure each number of workers for so many seconds in all, a round after the other.
+
+    The machine's own restlessness moves the gap more than the number of workers does, so all numbers take
+    turns: what is compared was measured side by side.
+    """
+    found: list[list[Balance]] = [[] for _ in worker_counts]
+    for _ in range(rounds):
+        for workers, balances in zip(worker_counts, found, strict=True):
+            balances.append(measure(directory, workers, seconds / rounds, command))
+    return found
+
+
+def _wait_until_empty(gateway: servers.Server) -> None:
+    """Wait until the connections of a load before are gone: what still closes is not a fair beginning."""
+    deadline = time.monotonic() + EMPTY_SECONDS
+    while connections_by_process(gateway) and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def _observe(gateway: servers.Server, backends: servers.Server, workers: int, seconds: float) -> Balance:

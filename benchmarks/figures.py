@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
+from statistics import fmean
 
 from benchmarks import (
     balance,
@@ -23,6 +24,7 @@ IDLE_PROXIES = ("gateway", "nginx")
 TLS_CONNECTIONS = 4000
 BALANCE_WORKERS = (1, 2, 4)
 BALANCE_SECONDS = 30.0
+BALANCE_ROUNDS = 5
 
 
 def download(command: tuple[str, ...]) -> list[Figure]:
@@ -135,8 +137,8 @@ def record(_command: tuple[str, ...]) -> list[Figure]:
 def balanced(command: tuple[str, ...]) -> list[Figure]:
     """Compare the gap between backends with several workers to that with one."""
     with servers.scratch_directory() as directory:
-        found = [balance.measure(directory, count, BALANCE_SECONDS, command) for count in BALANCE_WORKERS]
-    return [figure for one in found for figure in _balance_figures(one, found[0])]
+        found = balance.measure_in_turns(directory, BALANCE_WORKERS, BALANCE_ROUNDS, BALANCE_SECONDS, command)
+    return [figure for balances in found for figure in _balance_figures(balances, found[0])]
 
 
 PARTS: dict[str, Callable[[tuple[str, ...]], list[Figure]]] = {
@@ -204,28 +206,31 @@ def _time_ratio(gateway: list[large_body.LargeBody], nginx: list[large_body.Larg
     )
 
 
-def _balance_figures(one: balance.Balance, alone: balance.Balance) -> list[Figure]:
-    is_alone = one is alone
-    note = (
-        f"{one.gap:.3f} in flight per weight; {one.requests_per_second:.0f} requests/s, {one.errors} errors"
-    )
+def _balance_figures(rounds: list[balance.Balance], alone: list[balance.Balance]) -> list[Figure]:
+    """Compare the time averages over all rounds, and show the worst spread of connections."""
+    is_alone = rounds is alone
+    workers = rounds[0].workers
+    gap, gap_alone = (fmean(one.gap for one in balances) for balances in (rounds, alone))
+    gaps = " / ".join(f"{one.gap:.2f}" for one in rounds)
+    errors = sum(one.errors for one in rounds)
+    worst = max(rounds, key=lambda one: one.spread)
     return [
         Figure(
-            name=f"balance-{one.workers}",
-            title=f"(max − min) in flight per weight, {one.workers} workers against 1",
+            name=f"balance-{workers}",
+            title=f"(max − min) in flight per weight, {workers} workers against 1",
             target="gateway",
-            value=one.gap / alone.gap,
+            value=gap / gap_alone,
             unit="×",
             budget=None if is_alone else budgets.BALANCE_RATIO,
-            note=note,
+            note=f"{gap:.3f} in flight per weight ({gaps}); {errors} errors",
         ),
         Figure(
-            name=f"spread-{one.workers}",
-            title=f"{balance.CONNECTIONS} connections over {one.workers} workers, furthest from the mean",
+            name=f"spread-{workers}",
+            title=f"{balance.CONNECTIONS} connections over {workers} workers, furthest from the mean",
             target="gateway",
-            value=one.spread,
+            value=worst.spread,
             unit="of the mean",
             budget=None if is_alone else budgets.CONNECTION_SPREAD,
-            note=" / ".join(map(str, one.connections)),
+            note=f"{' / '.join(map(str, worst.connections))}, the worst of {len(rounds)} rounds",
         ),
     ]
