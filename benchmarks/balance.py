@@ -3,6 +3,10 @@ How evenly the gateway's workers share: in flight over the backends, connections
 
 The backends live in one process and answer after an exponentially distributed time, so that many
 exchanges are in flight; that process counts (max - min) in flight per weight exactly, over time.
+
+Requests arrive on a schedule. With users who send on as soon as they are answered, what is measured is mostly
+how long a busy machine takes from an answer to the next request: until then there is a gap where the answer
+came from, however well the next backend is chosen. That figure is shown beside.
 """
 
 import time
@@ -13,12 +17,18 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import accounting, load, servers
+from benchmarks import accounting, load, open_loop, servers
 from benchmarks.scenarios import STEADY
 
 WEIGHTS = (1, 1, 2)
-MEAN_DELAY = 0.02
-CONNECTIONS = STEADY.connections
+MEAN_DELAY = 0.06
+"""Seconds; what one instance of PCS takes to read a prompt with 16 clients."""
+
+ARRIVALS = 600.0
+"""Requests per second, Poisson: 36 in flight on average, nine for each weight."""
+
+USERS = STEADY
+CONNECTIONS = USERS.connections
 WARM_SECONDS = 1.0
 EMPTY_SECONDS = 5.0
 
@@ -29,10 +39,11 @@ class Balance:
 
     workers: int
     gap: float
-    """Time average of (max - min) in flight per weight."""
+    """Time average of (max - min) in flight per weight while requests arrive steadily."""
+    gap_with_users: float
+    """The same while 64 users each send the next request with the answer to the last."""
     connections: tuple[int, ...]
     """Client connections of each process that holds any."""
-    requests_per_second: float
     errors: int
 
     @property
@@ -48,7 +59,7 @@ def measure(directory: Path, workers: int, seconds: float, command: tuple[str, .
     with servers.delaying_backends(directory, WEIGHTS, MEAN_DELAY) as backends:
         setup = servers.Setup(directory, backends.port, workers, weights=WEIGHTS, gateway_command=command)
         with servers.gateway(setup, f"gateway-{workers}") as gateway:
-            load.run(STEADY, gateway.url, 2 * WARM_SECONDS)  # until the last worker accepts too
+            load.run(USERS, gateway.url, 2 * WARM_SECONDS)  # until the last worker accepts too
             _wait_until_empty(gateway)
             return _observe(gateway, backends, workers, seconds)
 
@@ -77,14 +88,24 @@ def _wait_until_empty(gateway: servers.Server) -> None:
 
 
 def _observe(gateway: servers.Server, backends: servers.Server, workers: int, seconds: float) -> Balance:
-    with load.background(STEADY, gateway.url, seconds + 2 * WARM_SECONDS) as running:
-        time.sleep(WARM_SECONDS)
-        _read_gap(backends)
-        time.sleep(seconds)
-        gap = _read_gap(backends)
+    with load.background(USERS, gateway.url, seconds + 2 * WARM_SECONDS) as users:
+        gap_with_users = _watch(backends, seconds)
         connections = connections_by_process(gateway)
-        result = running.result()
-    return Balance(workers, gap, connections, result.requests / result.duration, result.errors)
+        answered = users.result()
+    _wait_until_empty(gateway)
+    plan = open_loop.Plan(ARRIVALS, WARM_SECONDS, seconds)
+    with open_loop.background(plan, gateway.url) as arrivals:
+        gap = _watch(backends, seconds)
+        loaded = arrivals.result()
+    failed = sum(kind.failed for kind in loaded.kinds.values())
+    return Balance(workers, gap, gap_with_users, connections, answered.errors + failed)
+
+
+def _watch(backends: servers.Server, seconds: float) -> float:
+    time.sleep(WARM_SECONDS)
+    _read_gap(backends)
+    time.sleep(seconds)
+    return _read_gap(backends)
 
 
 def connections_by_process(server: servers.Server) -> tuple[int, ...]:

@@ -211,6 +211,9 @@ def _balance_figures(rounds: list[balance.Balance], alone: list[balance.Balance]
     is_alone = rounds is alone
     workers = rounds[0].workers
     gap, gap_alone = (fmean(one.gap for one in balances) for balances in (rounds, alone))
+    with_users, with_users_alone = (
+        fmean(one.gap_with_users for one in balances) for balances in (rounds, alone)
+    )
     gaps = " / ".join(f"{one.gap:.2f}" for one in rounds)
     errors = sum(one.errors for one in rounds)
     worst = max(rounds, key=lambda one: one.spread)
@@ -222,7 +225,8 @@ def _balance_figures(rounds: list[balance.Balance], alone: list[balance.Balance]
             value=gap / gap_alone,
             unit="×",
             budget=None if is_alone else budgets.BALANCE_RATIO,
-            note=f"{gap:.3f} in flight per weight ({gaps}); {errors} errors",
+            note=f"{gap:.3f} ({gaps}), {errors} errors; with 64 users who send on at once "
+            f"{with_users:.3f}, {with_users / with_users_alone:.2f}×",
         ),
         Figure(
             name=f"spread-{workers}",
