@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from pcs_gateway.balancing.balancer import EXACT_CELLS, OLDEST, SECONDS_PER_CELL
 from pcs_gateway.processes.scoreboard import CONTROL_ROW
 
 if TYPE_CHECKING:
     from pcs_gateway.processes.scoreboard import Row, Scoreboard
-
-SECONDS_PER_CELL: Final = 10e-6
-"""How long one cell of another worker's row is good for; see `balancing.balancer`."""
-
-OLDEST: Final = 0.001
-"""How old the other workers' counts may be."""
 
 
 class PoolCells:
@@ -68,11 +63,13 @@ class PoolCells:
         return published or max([row.limits[self.slot] for row in self._other_rows()], default=0)
 
     def in_flight(self, columns: Sequence[int], now: float) -> int:
-        """Give the attempts in flight on these backends; this worker's own exactly, others' as of lately."""
-        if now > self._read_again:
+        """Give the attempts in flight on these backends; this worker's own exactly, others' as old as they may be."""
+        if now >= self._read_again:
             rows = [row.in_flight for row in self._other_rows()]
             self._others = sum([row[column] for row in rows for column in columns])
-            self._read_again = now + min(OLDEST, len(rows) * len(columns) * SECONDS_PER_CELL)
+            cells = len(rows) * len(columns)
+            if cells > EXACT_CELLS:
+                self._read_again = now + min(OLDEST, cells * SECONDS_PER_CELL)
         mine = self._row.in_flight
         return self._others + sum([mine[column] for column in columns])
 
