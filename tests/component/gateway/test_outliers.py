@@ -58,7 +58,11 @@ def test_all_workers_agree(three: list[Instance], start: Start) -> None:
 
 
 def test_shared_dependency(three: list[Instance], start: Start) -> None:
-    """All answer 503: nobody is ejected; one line when it begins, one when it is over; status tells it."""
+    """
+    All answer 503: nobody stays ejected; one line when it begins, one when it is over; status tells it.
+
+    Where one worker's evidence comes before the others', a backend may be out until theirs has come.
+    """
     gateway = start(three, pool=POOL)
     for instance in three:
         instance.order("status", 503)
@@ -80,9 +84,10 @@ def test_shared_dependency(three: list[Instance], start: Start) -> None:
     assert 1 == numbers['shared_failure{pool="pcs"}']
     assert numbers['attributed_failures_total{against="shared_dependency",pool="pcs"}'] > 0
     (began,) = gateway.events("shared_failure_began")
-    assert [] == began["released"]
+    ejected = [event["backend"] for event in gateway.events("backend_ejected")]
+    assert ejected == began["released"]
+    assert len(ejected) <= 1
     assert 1 == len(gateway.events("shared_failure_ended"))
-    assert [] == gateway.events("backend_ejected")
     assert [] == gateway.events("backend_not_ejected")
     assert 0 == metrics(gateway)['shared_failure{pool="pcs"}']
     assert pool(gateway)["shared_failure"] is None
