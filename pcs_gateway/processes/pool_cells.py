@@ -63,7 +63,7 @@ class PoolCells:
         return published or max([row.limits[self.slot] for row in self._other_rows()], default=0)
 
     def in_flight(self, columns: Sequence[int], now: float) -> int:
-        """Give the attempts in flight on these backends; this worker's own exactly, others' as old as they may be."""
+        """Give the attempts in flight on these backends; the own exactly, others' as old as they may be."""
         if now >= self._read_again:
             rows = [row.in_flight for row in self._other_rows()]
             self._others = sum([row[column] for row in rows for column in columns])
