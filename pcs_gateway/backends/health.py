@@ -7,7 +7,7 @@ The law of this file:
   failed check unhealthy. Nothing was known, so there is nothing to damp;
 - after that a status changes only when `fall` failed checks, or `rise` passed ones, came in a row;
 - a check that timed out says nothing when traffic was answered meanwhile: it is excused, neither passed nor
-  failed;
+  failed, and made again soon;
 - a check older than `max_age` counts as no check: the backend is unknown again, as if never checked.
 
 Whether an operator allows traffic, and whether traffic went wrong, are other facts (`backend`, `outlier`).
@@ -49,11 +49,12 @@ class HealthTracker:
         health: What is known now; an immutable value, replaced by each observation.
     """
 
-    __slots__ = ("_against", "health")
+    __slots__ = ("_against", "_is_excused", "health")
 
     def __init__(self, health: Health = Health()) -> None:  # noqa: B008 (an immutable value)
         self.health = health
         self._against = 0
+        self._is_excused = False
 
     def __repr__(self) -> str:
         health = self.health
@@ -66,6 +67,7 @@ class HealthTracker:
         Returns:
             Whether the status flipped by it.
         """
+        self._is_excused = False
         before = self.health.status
         spoken_for = NEXT_STATUS[result.passed]
         self._against = 0 if spoken_for is before else self._against + 1
@@ -77,6 +79,7 @@ class HealthTracker:
 
     def excuse(self, result: CheckResult, now: float) -> None:
         """Take in the result of a check that timed out although the backend answers requests."""
+        self._is_excused = True
         detail = f"{result.detail}, but it answers requests"
         self.health = Health(status=self.health.status, last_check=now, detail=detail)
 
@@ -97,8 +100,8 @@ class HealthTracker:
 
     @property
     def is_changing(self) -> bool:
-        """Whether the last checks speak against the status, or there was none: time to look more often."""
-        return self._against > 0 or self.health.status is HealthStatus.UNKNOWN
+        """Whether the last checks speak against the status, or say nothing: time to look more often."""
+        return self._against > 0 or self._is_excused or self.health.status is HealthStatus.UNKNOWN
 
     def pause(self, config: HealthCheckConfig, random: Random) -> float:
         """Seconds from the start of one check to the start of the next: jittered, shorter while changing."""

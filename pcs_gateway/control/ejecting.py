@@ -1,9 +1,15 @@
-"""From workers' evidence to ejections: every accusation is answered, if only by "not ejected"."""
+"""
+From workers' evidence to ejections: every accusation is answered, if only by "not ejected".
+
+Who is accused is heard only after a moment: what other workers saw meanwhile is still under way, and may show
+that all backends fail alike.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import msgspec
 import structlog
 
 from pcs_gateway.backends.backend import AdministrativeState
@@ -13,8 +19,8 @@ from pcs_gateway.backends.outlier.ways import way_of
 from pcs_gateway.clock import Clock
 from pcs_gateway.control.attributing import Attribution
 from pcs_gateway.control.roster import Roster, UnknownBackendError
-from pcs_gateway.control.standing import Ejection, Standing
-from pcs_gateway.processes.messages import EvidenceEntry, Verdict
+from pcs_gateway.control.standing import BackendKey, Ejection, Standing
+from pcs_gateway.processes.messages import EVIDENCE_DELAY, EvidenceEntry, Verdict
 
 ASK_EVERY = 5
 """Failures in a row after which it is asked whether all fail alike, where `consecutive_failures` is off."""
@@ -22,7 +28,23 @@ ASK_EVERY = 5
 SAY_AGAIN_SECONDS = 10.0
 """How often it is said that a backend is spared for the same reason."""
 
+HEARING_SECONDS = 2 * EVIDENCE_DELAY
+"""From an accusation to its ruling: by then every worker's batch has come, even a late one."""
+
 _log = structlog.get_logger()
+
+
+class _Accused(msgspec.Struct, frozen=True):
+    """
+    Somebody who waits for a ruling.
+
+    Attributes:
+        due: Monotonic seconds of the ruling.
+    """
+
+    key: BackendKey
+    accusation: Accusation
+    due: float
 
 
 class Ejector:
@@ -56,6 +78,7 @@ class Ejector:
         self._tell = tell
         self._changed = changed
         self._detectors: dict[str, OutlierDetector] = {}
+        self._accused: dict[BackendKey, _Accused] = {}
         self._said: dict[tuple[str, str, Objection], float] = {}
         self.attribution = Attribution(roster, clock, self.detector)
         self.ejections: dict[tuple[str, ...], int] = {}
@@ -84,6 +107,20 @@ class Ejector:
             self._weigh(standing, entry)
         for pool in with_failures:
             self._compare(pool)
+
+    @property
+    def next_ruling(self) -> float | None:
+        """Monotonic seconds at which `rule` is to be called; None while nobody is accused."""
+        return next((one.due for one in self._accused.values()), None)
+
+    def rule(self) -> None:
+        """Rule on the accusations that are due, the oldest first."""
+        now = self._clock.monotonic()
+        for accused in [one for one in self._accused.values() if one.due <= now]:
+            del self._accused[accused.key]
+            standing = self._roster.at(accused.key)
+            if standing is not None and standing.ejection is None:
+                self._try(standing, accused.accusation)
 
     def tick(self, seconds: float) -> None:
         """Let `seconds` pass: being not ready does not count for a backend, and shared failures end."""
@@ -119,7 +156,7 @@ class Ejector:
         if accusation is None:
             return
         if standing.ejection is None:
-            self._try(standing, accusation)
+            self._accuse(standing, accusation)
         else:
             # what was under way when it was ejected must not count when it is back
             self.detector(entry.pool).begin_anew(standing.key.url)
@@ -139,6 +176,15 @@ class Ejector:
         if is_new:
             self.attribution.say_begun(pool, [one.config.name for one in released])
         self._changed(released)
+
+    def _accuse(self, standing: Standing, accusation: Accusation) -> None:
+        """Let somebody wait for a ruling who does not yet; an accusation that all agree on replaces another."""
+        waiting = self._accused.get(standing.key)
+        if waiting is None:
+            due = self._clock.monotonic() + HEARING_SECONDS
+            self._accused[standing.key] = _Accused(standing.key, accusation, due)
+        elif accusation.agreed and not waiting.accusation.agreed:
+            self._accused[standing.key] = _Accused(standing.key, accusation, waiting.due)
 
     def _try(self, standing: Standing, accusation: Accusation) -> None:
         """Rule on an accusation, and carry the ruling out."""
@@ -194,7 +240,7 @@ class Ejector:
         ready = {one.key.url: one for one in self._roster.members(pool) if not one.reason()}
         accusations = self.detector(pool).compare(ready, self._clock.monotonic(), config)
         for url, accusation in accusations.items():
-            self._try(ready[url], accusation)
+            self._accuse(ready[url], accusation)
 
     def _pool_standing(self, accused: Standing, accusation: Accusation) -> PoolStanding:
         """Count what the ruling depends on."""

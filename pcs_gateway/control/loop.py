@@ -99,6 +99,7 @@ class ControlPlane:
         self._prober = Prober(check, self, clock)
         self._awake_since = self._last_tick = self._last_store = clock.monotonic()
         self._ticking: asyncio.Task[None] | None = None
+        self._ruling: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<ControlPlane: {self.roster!r}, {self.publisher!r}>"
@@ -109,9 +110,10 @@ class ControlPlane:
 
     async def close(self) -> None:
         """Stop checking and resolving, and store what is known for a successor."""
-        if self._ticking is not None:
-            self._ticking.cancel()
-            await asyncio.gather(self._ticking, return_exceptions=True)
+        running = [task for task in (self._ticking, self._ruling) if task is not None]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
         await self._prober.close()
         await self._resolver.close()
         self.publisher.store()
@@ -198,6 +200,14 @@ class ControlPlane:
     def on_evidence(self, worker: Hello, entries: tuple[EvidenceEntry, ...]) -> None:
         """Judge what traffic says about backends."""
         self.ejector.judge(entries)
+        if self.ejector.next_ruling is not None and (self._ruling is None or self._ruling.done()):
+            self._ruling = asyncio.create_task(self._rule_when_due())
+
+    async def _rule_when_due(self) -> None:
+        """Rule on those who are accused, each when all evidence of that moment has come."""
+        while (due := self.ejector.next_ruling) is not None:
+            await self._clock.sleep(due - self._clock.monotonic())
+            self.ejector.rule()
 
     # Time.
 

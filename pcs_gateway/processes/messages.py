@@ -56,6 +56,10 @@ class Measurements(msgspec.Struct, frozen=True, tag="measurements"):
     delta: Delta
 
 
+EVIDENCE_DELAY = 0.01
+"""Seconds that evidence waits at a worker for more of it."""
+
+
 class EvidenceEntry(msgspec.Struct, frozen=True):
     """
     What traffic of one worker says about one backend.

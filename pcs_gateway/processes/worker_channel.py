@@ -21,6 +21,7 @@ from pcs_gateway.processes.delivery import Outbox
 from pcs_gateway.processes.event_log import Log
 from pcs_gateway.processes.frames import FrameBuffer, FrameError, frame, reachable
 from pcs_gateway.processes.messages import (
+    EVIDENCE_DELAY,
     Acknowledged,
     ControlMessage,
     Evidence,
@@ -41,9 +42,6 @@ MAX_UNSENT_BYTES: Final = 1024 * 1024
 
 MAX_EVIDENCE: Final = 1024
 """Evidence entries held while the channel is down; then the oldest are dropped."""
-
-EVIDENCE_DELAY: Final = 0.01
-"""Seconds that evidence waits for more of it."""
 
 MEASURE_EVERY: Final = 1.0
 """Seconds between two deltas."""

@@ -105,7 +105,7 @@ class DataPlane:
         self.access_log: AccessLog | None = None
         self.tell_fault: Callable[[Exception], None] = _raise
         self._over: list[Exchange] = []
-        self.evidence = Evidence(report, recorder.count)
+        self.evidence = Evidence(report, recorder.count, self._count_workers)
         self.holds_back = holds_back
         self.hedge = hedge_is_due
         self._hedge_delays: Mapping[str, float] = {}
@@ -127,6 +127,9 @@ class DataPlane:
 
     def __repr__(self) -> str:
         return f"<DataPlane: {len(self.connections)} connections, {list(self.pools.values())}>"
+
+    def _count_workers(self) -> int:
+        return len(self._scoreboard.rows_in_use())
 
     # the snapshot
 

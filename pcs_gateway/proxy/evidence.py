@@ -11,7 +11,7 @@ The law of this file:
 - a worker that saw enough failures in a row avoids the backend by itself, until the control process confirms
   or denies; for longer each time, and not when all backends fail alike. So detection works while that process
   is down;
-- while failures that are held would be enough, and while a backend is silent, it is suspended: avoided for a
+- while failures that are held would be enough, over all workers together at most three times as many, and while a backend is silent, it is suspended: avoided for a
   moment, which is no evidence.
 """
 
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 
 _ANSWERED: Final = frozenset({Way.STATUS, Way.MALFORMED, Way.INCOMPLETE, Way.RESET})
 """Failures that are an answer of a kind: who fails so is not silent."""
+
+
+HELD_FACTOR: Final = 3
+"""How many times as many failures as are enough all workers may hold; each has its share of them, at least one."""
 
 
 class _Failure:
@@ -67,16 +71,23 @@ class Evidence:
     Args:
         report: Takes each entry.
         count: Counts skips and suspensions.
+        workers: Tells how many workers there are: at least this one.
 
     Attributes:
         hangs: Watches attempts that wait.
     """
 
-    __slots__ = ("_count", "_held", "_report", "hangs")
+    __slots__ = ("_count", "_held", "_report", "_workers", "hangs")
 
-    def __init__(self, report: Callable[[EvidenceEntry], None], count: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        report: Callable[[EvidenceEntry], None],
+        count: Callable[[str], None],
+        workers: Callable[[], int],
+    ) -> None:
         self._report = report
         self._count = count
+        self._workers = workers
         self._held: dict[Exchange, list[_Failure]] = {}
         self.hangs = HangWatch()
 
@@ -171,7 +182,8 @@ class Evidence:
     def _suspect(self, failure: _Failure, now: float) -> None:
         member = failure.member
         threshold = failure.pool.config.outlier_detection.consecutive_failures
-        if threshold and member.consecutive_failures + member.own.suspected >= threshold:
+        enough = min(threshold, max(1, HELD_FACTOR * threshold // self._workers()))
+        if threshold and member.consecutive_failures + member.own.suspected >= enough:
             self._suspend(failure.pool, member, now)
 
     def _suspend(self, pool: UpstreamPool, member: Member, now: float) -> None:

@@ -21,6 +21,7 @@ SHORT = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nthis is all"
 BROKEN_CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nxyz\r\n"
 CUT_CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
 BACKENDS = 5
+RETRY = {"attempts": 2, "backoff": {"base": "1ms"}, "budget": {"minimum_per_second": 100}}
 
 
 def closing_after(data: bytes) -> Script:
@@ -121,6 +122,34 @@ class TestBlackHoles:
             if strategy == "round_robin":
                 # the time-out of 15 s is far away: that they hang was found without it
                 assert any(entry.accuses for entry in entries)
+
+    @pytest.mark.parametrize(("workers", "requests"), [(1, 5), (3, 5), (4, 3), (8, 1), (30, 1)])
+    async def test_workers_hold_back_no_more_than_fifteen_together(self, workers: int, requests: int) -> None:
+        """
+        Failures whose exchanges go on for long are held; each worker avoids the backend the sooner, the more
+        workers there are.
+        """
+        answer = asyncio.Event()
+
+        async def later(peer: Peer) -> None:
+            await peer.request()
+            await answer.wait()
+            await peer.send(OK)
+
+        pool = {"strategy": "round_robin", "retry": RETRY | {"on": [503]}}
+        async with balancing(answering(UNAVAILABLE), *[later] * 4, pool=pool) as (_, gateway, backends):
+            for index in range(1, workers):
+                gateway.another_row(gateway.row.index + index)
+            clients = []
+            for _ in range(40):
+                clients.append(asyncio.create_task(load(gateway, 1, "GET /")))
+                await asyncio.sleep(0.003)
+            assert {} == failures(gateway)
+            bad = len(backends[0].requests)
+            answer.set()
+            await asyncio.gather(*clients)
+
+            assert requests == bad
 
     async def test_one_that_answers_again_is_used_again(self) -> None:
         """A pause suspends, and the first answer ends that: nobody is punished for it."""
@@ -249,7 +278,7 @@ class TestRequestsFault:
 
         pool: dict[str, Any] = {
             "strategy": "round_robin",
-            "retry": {"attempts": 2, "backoff": {"base": "1ms"}, "budget": {"minimum_per_second": 100}},
+            "retry": RETRY,
         }
         async with balancing(*[script] * 3, pool=pool) as (client, gateway, backends):
             for _ in range(10):

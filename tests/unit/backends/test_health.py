@@ -108,6 +108,17 @@ class TestPause:
 
         assert seconds == tracker.pause(CONFIG.model_copy(update={"jitter": 0.0}), Random(1))
 
+    def test_excused_check_is_made_again_soon(self) -> None:
+        """A backend that answered a moment ago, and then hangs, is found as soon as any other."""
+        tracker = HealthTracker()
+        config = CONFIG.model_copy(update={"jitter": 0.0})
+        flips(tracker, "+")
+
+        tracker.excuse(CheckResult(passed=False, detail="no answer within 2s", timed_out=True), 7.0)
+        assert 1.0 == tracker.pause(config, Random(1))
+        flips(tracker, "+")
+        assert 5.0 == tracker.pause(config, Random(1))
+
     def test_jitter_spreads_pauses_evenly_around_the_interval(self) -> None:
         """Pauses stay within the jitter and use its whole width."""
         tracker = HealthTracker()

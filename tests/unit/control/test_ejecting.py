@@ -9,6 +9,7 @@ from structlog.testing import LogCapture
 
 from pcs_gateway.backends.health import CheckResult
 from pcs_gateway.backends.outlier.ways import Bearing
+from pcs_gateway.control.ejecting import HEARING_SECONDS
 from pcs_gateway.processes.messages import EvidenceEntry, Hello, Verdict
 from tests.fakes.clock import FakeClock
 from tests.fakes.control import Control, configuration
@@ -67,6 +68,15 @@ class Pool:
         )
         self.control.plane.on_evidence(Hello(1, 101, 1), entries)
 
+    async def convict(self, name: str, kind: str = "http_503") -> None:
+        """Five failures, and the moment until the ruling."""
+        self.fail(name, 5, kind)
+        await self.hear()
+
+    async def hear(self) -> None:
+        """Let rulings fall due."""
+        await self.run(HEARING_SECONDS)
+
     def succeed(self, *names: str, count: int = 1) -> None:
         """A worker reports successes."""
         entries = tuple(EvidenceEntry("pcs", name, 0, count, at=self._clock.now) for name in names)
@@ -113,7 +123,7 @@ class TestGrowth:
         """10 s, 20 s, and then the maximum of 25 s."""
         seconds = []
         for _ in range(4):
-            pool.fail("a", 5)
+            await pool.convict("a")
             seconds.append(round(pool.ejected_for("a"), 1))
             await pool.run(seconds[-1] + 0.2)
             assert [] == pool.ejected()
@@ -122,10 +132,10 @@ class TestGrowth:
 
     async def test_time_while_healthy_makes_up_for_it(self, pool: Pool) -> None:
         """After 10 s of being ready an ejection is forgotten; being unhealthy does not help."""
-        pool.fail("a", 5)
+        await pool.convict("a")
         await pool.run(10.2)
         await pool.run(10.2)
-        pool.fail("a", 5)
+        await pool.convict("a")
         assert 10.0 == pytest.approx(pool.ejected_for("a"))
 
         await pool.run(10.2)
@@ -133,14 +143,14 @@ class TestGrowth:
         await pool.run(40.0)
         pool.control.backends.results.clear()
         await pool.run(2.5)
-        pool.fail("a", 5)
+        await pool.convict("a")
 
         assert 20.0 == pytest.approx(pool.ejected_for("a"))
 
     async def test_successor_goes_on_counting(self, clock: FakeClock, tmp_path: Path) -> None:
         """A control process that dies takes the count of ejections to no grave."""
         pool = await start(clock, tmp_path, pool_of(*NAMES))
-        pool.fail("a", 5)
+        await pool.convict("a")
         await pool.run(10.2)
         await pool.control.plane.close()
         successor = Control(clock, tmp_path, before=pool.control)
@@ -148,14 +158,14 @@ class TestGrowth:
         successor.plane.start()
         await clock.run(0.0)
         then = Pool(successor, clock)
-        then.fail("a", 5)
+        await then.convict("a")
 
         assert 20.0 == pytest.approx(then.ejected_for("a"), abs=0.5)
         await successor.plane.close()
 
     async def test_evidence_of_what_was_under_way_does_not_count_afterwards(self, pool: Pool) -> None:
         """Attempts that were in flight when it was ejected fail later; when it is back, it begins at zero."""
-        pool.fail("a", 5)
+        await pool.convict("a")
         pool.fail("a", 30)
         await pool.run(10.2)
         pool.fail("a", 4)
@@ -169,16 +179,17 @@ class TestAnswers:
         pool.fail("a", 4)
         pool.succeed("a")
         pool.fail("a", accuses=True)
-        pool.fail("b", 5)
-        pool.fail("c", 5, kind="connection_refused")
+        await pool.convict("b")
+        await pool.convict("c", kind="connection_refused")
 
         verdicts = [one for one in pool.control.workers.messages if isinstance(one, Verdict)]
         assert [("a", False), ("b", True), ("c", False)] == [(one.backend, one.ejected) for one in verdicts]
 
     async def test_why_is_counted(self, pool: Pool, log: LogCapture) -> None:
         """Ejections by their cause, and those that were spared by the objection; said once in ten seconds."""
-        pool.fail("b", 5)
-        pool.fail("c", 20, kind="connection_refused")
+        await pool.convict("b")
+        for _ in range(4):
+            await pool.convict("c", kind="connection_refused")
 
         ejector = pool.control.plane.ejector
         assert {("pcs", "b", "consecutive_failures"): 1} == ejector.ejections
@@ -194,6 +205,7 @@ class TestAnswers:
         for _ in range(10):
             pool.succeed("a")
             pool.fail("a")
+        await pool.hear()
 
         assert ["a"] == pool.ejected()
         (reason,) = [one for one in pool.control.workers.reasons() if one]
@@ -207,6 +219,7 @@ class TestAnswers:
         for _ in range(30):
             pool.succeed("a", "b", "c", "d", "e", "f", count=7)
             pool.fail("c", 3)
+            await pool.hear()
 
         assert ["c"] == pool.ejected()
         assert {("pcs", "c", "success_rate"): 1} == pool.control.plane.ejector.ejections
@@ -238,10 +251,10 @@ class TestSharedFailure:
     async def test_who_was_ejected_first_is_released(self, pool: Pool, log: LogCapture) -> None:
         """The first backend to fail is ejected, until it shows that the others fail alike."""
         pool.succeed("b", "c", count=100)
-        pool.fail("a", 5)
+        await pool.convict("a")
         assert ["a"] == pool.ejected()
-        pool.fail("b", 5)
-        pool.fail("c", 5)
+        await pool.convict("b")
+        await pool.convict("c")
 
         assert [] == pool.ejected()
         assert ["backend_ejected", "shared_failure_began"] == events(
@@ -250,6 +263,24 @@ class TestSharedFailure:
         (said,) = [entry for entry in log.entries if entry["event"] == "shared_failure_began"]
         assert ["a"] == said["released"]
         assert 0 == pool.control.plane.roster.find("pcs", "a").repetition.times
+
+    async def test_evidence_of_another_worker_that_is_under_way(self, pool: Pool, log: LogCapture) -> None:
+        """
+        One worker's batch accuses a backend before another's has shown that all fail alike.
+
+        Nobody is ejected, not for a moment.
+        """
+        pool.fail("a", 5)
+        await pool.run(HEARING_SECONDS / 2)
+        pool.fail("b", 5)
+        pool.fail("c", 5)
+        await pool.hear()
+
+        assert ["shared_failure_began"] == events(log, *self.KINDS)
+        (said,) = [entry for entry in log.entries if entry["event"] == "shared_failure_began"]
+        assert [] == said["released"]
+        verdicts = [one for one in pool.control.workers.messages if isinstance(one, Verdict)]
+        assert {False} == {one.ejected for one in verdicts}
 
     async def test_half_of_all_attempts_fail_everywhere(self, pool: Pool, log: LogCapture) -> None:
         """A dependency that is half dead: rows of five happen, but they happen to all."""
@@ -273,6 +304,7 @@ class TestSharedFailure:
             pool.fail("b")
             pool.fail("c")
             pool.fail("a")
+        await pool.hear()
 
         assert ["a"] == pool.ejected()
 
@@ -282,6 +314,7 @@ class TestSharedFailure:
             pool.fail("b", kind="http_503")
             pool.fail("c", kind="http_503")
             pool.fail("a", kind="connection_refused")
+        await pool.hear()
 
         assert 1 == len(pool.ejected())
 

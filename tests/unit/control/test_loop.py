@@ -10,6 +10,7 @@ from structlog.testing import LogCapture
 
 from pcs_gateway.backends.backend import AdministrativeState, HealthStatus
 from pcs_gateway.backends.health import CheckResult
+from pcs_gateway.control.ejecting import HEARING_SECONDS
 from pcs_gateway.processes.messages import EvidenceEntry, Hello, PoolUpdate, Snapshot, Verdict
 from tests.fakes.clock import FakeClock
 from tests.fakes.control import REFUSED, Control, configuration
@@ -140,6 +141,7 @@ class TestEvidence:
         """The ejection is published and confirmed, and ends by time."""
         await clock.run(0.0)
         control.plane.on_evidence(*failures("127.0.0.1:8002", 5))
+        await clock.run(HEARING_SECONDS)
 
         assert control.workers.ready() == [True, False, True]
         assert control.workers.pool().backends[1].ejected_until == clock.monotonic() + 10.0
@@ -157,6 +159,7 @@ class TestEvidence:
         await clock.run(0.0)
         control.plane.on_evidence(*failures("127.0.0.1:8002", 3, worker=1))
         control.plane.on_evidence(*failures("127.0.0.1:8002", 2, worker=2))
+        await clock.run(HEARING_SECONDS)
 
         assert control.workers.ready() == [True, False, True]
 
@@ -165,6 +168,7 @@ class TestEvidence:
         await clock.run(0.0)
         control.plane.on_evidence(*failures("127.0.0.1:8002", 5))
         control.plane.on_evidence(*failures("127.0.0.1:8003", 5))
+        await clock.run(HEARING_SECONDS)
 
         assert control.workers.ready() == [True, False, True]
         assert control.workers.messages[-1] == Verdict("pcs", "127.0.0.1:8003", False)
@@ -177,6 +181,19 @@ class TestEvidence:
 
         assert control.backends.checked.count(TWO) == 2
         assert control.workers.ready() == [True, False, True]
+
+    async def test_backend_that_is_removed_before_its_ruling(
+        self, control: Control, clock: FakeClock, tmp_path: Path
+    ) -> None:
+        """A reload in that moment leaves nobody to rule on."""
+        await clock.run(0.0)
+        control.plane.on_evidence(*failures("127.0.0.1:8002", 5))
+        control.plane.apply(configuration(tmp_path, pool_of(ONE, THREE)))
+        await clock.run(HEARING_SECONDS)
+
+        assert control.workers.ready() == [True, True]
+        assert control.plane.ejector.ejections == {}
+        assert control.plane.ejector.next_ruling is None
 
     async def test_evidence_of_a_removed_backend_is_ignored(self, control: Control, clock: FakeClock) -> None:
         """What was under way while a reload removed the backend harms nobody."""
@@ -292,6 +309,7 @@ class TestReload:
         """A reload publishes one snapshot in which the known are as ready as before."""
         await clock.run(0.0)
         control.plane.on_evidence(*failures("127.0.0.1:8002", 5))
+        await clock.run(HEARING_SECONDS)
         control.plane.apply(configuration(tmp_path, pool_of(TWO, ONE)))
 
         assert isinstance(control.workers.messages[-1], Snapshot)
