@@ -133,17 +133,17 @@ class Acceptor:
             )
             return True
         accepted.setblocking(False)
-        task = self._loop.create_task(self._connect(accepted, listener.fileno()))
+        task = self._loop.create_task(self._connect(accepted, client, listener.fileno()))
         self.under_way.add(task)
         task.add_done_callback(self.under_way.discard)
         self._plane.connections.count_arriving(1)
         return True
 
-    async def _connect(self, accepted: socket.socket, listener_fd: int) -> None:
+    async def _connect(self, accepted: socket.socket, client: str, listener_fd: int) -> None:
         has_arrived = False
         try:
             if self._tls.speaks_tls(listener_fd):
-                has_arrived = await self._tls.serve(self._plane, listener_fd, accepted)
+                has_arrived = await self._tls.serve(self._plane, listener_fd, accepted, client)
             else:
                 await self._loop.connect_accepted_socket(
                     lambda: DownstreamConnection(self._plane, b"http"), accepted

@@ -33,6 +33,23 @@ UNANSWERED_FACTOR = 2
 """At so many times the cap a connection is closed without an answer."""
 
 
+class ShakingHands:
+    """Counts a connection for its client from its accept on, until it is open or given up."""
+
+    __slots__ = ("_cells", "_counts")
+
+    def __init__(self, counts: ConnectionCounts, cells: Cells) -> None:
+        self._counts = counts
+        self._cells: Cells | None = cells
+        counts.add(cells, 1)
+
+    def over(self) -> None:
+        """Stop counting it; it may be over already."""
+        cells, self._cells = self._cells, None
+        if cells is not None:
+            self._counts.add(cells, -1)
+
+
 class ClientConnections(set["DownstreamConnection"]):
     """
     The connections of one worker's clients.
@@ -83,6 +100,12 @@ class ClientConnections(set["DownstreamConnection"]):
         """Count connections that are accepted and not open yet: the other workers must see them at once."""
         self._arriving += change
         self._show()
+
+    def shaking_hands(self, address: str) -> ShakingHands | None:
+        """Count a connection of this client that is not open yet; None where clients are not counted."""
+        if not self.most or self._plane.forwarding.is_trusted(address):
+            return None
+        return ShakingHands(self._counts, self._counts.cells(address_key(address)))
 
     def _show(self) -> None:
         self._row.client_connections = len(self) + self._arriving

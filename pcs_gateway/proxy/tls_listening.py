@@ -24,6 +24,7 @@ from pcs_gateway.tls.names import written_subject
 
 if TYPE_CHECKING:
     from pcs_gateway.processes.plan import Listener
+    from pcs_gateway.proxy.client_connections import ShakingHands
     from pcs_gateway.proxy.config import ListenConfig
     from pcs_gateway.proxy.data_plane import DataPlane
     from pcs_gateway.tls.config import TlsConfig
@@ -107,9 +108,12 @@ class TlsListeners:
         """Tell whether connections of this listening socket begin with a handshake."""
         return fd in self._addresses
 
-    async def serve(self, plane: DataPlane, fd: int, accepted: socket.socket) -> bool:
+    async def serve(self, plane: DataPlane, fd: int, accepted: socket.socket, client: str) -> bool:
         """
         Shake hands on a connection accepted from a listening socket; True when it is served from then on.
+
+        Args:
+            client: Its address.
 
         Raises:
             OSError: The connection is gone already.
@@ -119,10 +123,17 @@ class TlsListeners:
             plane.recorder.refuse(Refusal.TLS_NO_CERTIFICATE.reason)
             accepted.close()
             return False
-        return await serve_tls(plane, tls, accepted)
+        counted = plane.connections.shaking_hands(client)
+        try:
+            return await serve_tls(plane, tls, accepted, counted)
+        finally:
+            if counted is not None:
+                counted.over()
 
 
-async def serve_tls(plane: DataPlane, tls: ListenerTls, accepted: socket.socket) -> bool:
+async def serve_tls(
+    plane: DataPlane, tls: ListenerTls, accepted: socket.socket, counted: ShakingHands | None = None
+) -> bool:
     """
     Shake hands on an accepted connection; True when it is served from then on.
 
@@ -131,10 +142,16 @@ async def serve_tls(plane: DataPlane, tls: ListenerTls, accepted: socket.socket)
     """
     loop = plane.loop
     handshake: asyncio.Future[HandshakeFailure | None] = loop.create_future()
+
+    def serve(opened: TlsTransport) -> DownstreamConnection:
+        if counted is not None:
+            counted.over()
+        return DownstreamConnection(plane, b"https", tls.subject_line(opened))
+
     transport = TlsTransport(
         tls.context,
         handshake,
-        lambda opened: DownstreamConnection(plane, b"https", tls.subject_line(opened)),
+        serve,
         server_side=True,
     )
     await loop.connect_accepted_socket(lambda: transport, accepted)

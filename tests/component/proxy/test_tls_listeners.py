@@ -133,6 +133,28 @@ class TestHandshake:
             assert b"" == await client.read_end()
             assert await counted(gateway, "tls_handshake_timeout")
 
+    async def test_who_never_finishes_it_is_counted_for_the_cap(self, authority: Authority) -> None:
+        """Connections that shake hands count for their client from the accept on, and not after their end."""
+        sections: dict[str, Any] = {
+            "limits": {"connections_per_client": 1},
+            "forwarding": {"trusted_proxies": []},
+        }
+        tls = {**authority.pair(), "handshake_timeout": "150ms"}
+        async with (
+            serving(tls, **sections) as (gateway, _),
+            gateway.client() as one,
+            gateway.client() as two,
+        ):
+            await until(lambda: len(gateway.acceptor.under_way) == 2)
+            async with gateway.client() as third:
+                assert b"" == await third.read_end()
+            assert 1 == gateway.delta.reasons["too_many_connections"]
+
+            assert (b"", b"") == (await one.read_end(), await two.read_end())
+            async with gateway.client(authority.client()) as fourth:
+                assert 200 == (await fourth.ask("GET /")).status
+                assert 200 == (await fourth.ask("GET /")).status
+
     async def test_client_that_leaves_in_the_handshake_is_counted(self, authority: Authority) -> None:
         """Without waiting for the deadline."""
         async with serving(authority.pair()) as (gateway, _):
