@@ -54,15 +54,14 @@ class DownstreamConnection(ClientTransport):
         deadline: Monotonic seconds at which the sweep looks after the connection, when it has no exchange.
         idle_since: Monotonic seconds of the last answer or the accept; `NEVER` while part of a head is here.
         forwarding: What backends are told of this client, for requests to `forwarding_host`.
-        written: The client's fields as written for the backend last time, for `written_for_fields` and
-            `written_for_route`.
+        written: The client's fields as last written, for `written_for_fields` and `written_for_route`.
+        is_peer_gone: The client sends no more.
     """
 
     __slots__ = (
         "_following",
         "_is_closing",
         "_is_ending",
-        "_is_peer_gone",
         "_is_taking_up",
         "_is_writing_paused",
         "_pending",
@@ -73,6 +72,7 @@ class DownstreamConnection(ClientTransport):
         "forwarding",
         "forwarding_host",
         "idle_since",
+        "is_peer_gone",
         "plane",
         "written",
         "written_for_fields",
@@ -92,7 +92,7 @@ class DownstreamConnection(ClientTransport):
         self.written_for_route: Route | None = None
         self._pending = self._following = b""
         self._still_answered = 0
-        self._is_closing = self._is_ending = self._is_peer_gone = False
+        self._is_closing = self._is_ending = self.is_peer_gone = False
         self._is_writing_paused = self._is_taking_up = False
 
     def __repr__(self) -> str:
@@ -149,7 +149,7 @@ class DownstreamConnection(ClientTransport):
         exchange = self.exchange
         if exchange is None:
             return False
-        self._is_peer_gone = self._is_ending = True
+        self.is_peer_gone = self._is_ending = True
         stays_open = client_ended(exchange)
         if stays_open and not self._has_request():
             exchange.keep_alive = False
@@ -197,7 +197,7 @@ class DownstreamConnection(ClientTransport):
                 break
             data = self._begin(data, end)
         self._is_taking_up = False
-        if self._is_peer_gone and not self._must_wait():
+        if self.is_peer_gone and not self._must_wait():
             # what is left of what the client sent before its end is no whole request
             self.close()
 
@@ -244,7 +244,7 @@ class DownstreamConnection(ClientTransport):
 
     def _judge_last(self, exchange: Exchange) -> None:
         """The last of the requests that are answered on this connection says so."""
-        if self._is_peer_gone:
+        if self.is_peer_gone:
             is_last = not self._has_request()
         else:
             self._still_answered -= 1
@@ -314,7 +314,7 @@ class DownstreamConnection(ClientTransport):
         if self._pending:
             if not self._is_taking_up and not self._is_writing_paused:
                 self._take_up_pending()
-        elif self._is_peer_gone and not self._is_taking_up:
+        elif self.is_peer_gone and not self._is_taking_up:
             self.close()
 
     def _take_up_pending(self) -> None:
@@ -332,7 +332,7 @@ class DownstreamConnection(ClientTransport):
         transport = self.transport
         if transport.is_closing():
             return
-        if self._is_peer_gone:
+        if self.is_peer_gone:
             transport.close()
             return
         self.deadline = self.plane.monotonic() + LINGER_SECONDS

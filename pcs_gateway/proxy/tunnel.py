@@ -38,6 +38,8 @@ class Tunnel:
         if rest:
             self.to_client(rest)
         self._client.deliver_pending()
+        if self._client.is_peer_gone:
+            self.client_ended()
 
     def to_backend(self, data: bytes) -> None:
         """Pass on the client's bytes."""

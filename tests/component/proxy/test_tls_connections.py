@@ -223,7 +223,7 @@ async def test_half_closed_client_gets_its_answer(tmp_path: Path, close_notify: 
     async with talking_tls(tmp_path, script) as (client, gateway, _):
         client.send(request("/"))
         client.end(close_notify=close_notify)
-        await until(lambda: any(one._is_peer_gone for one in gateway.plane.connections))
+        await until(lambda: any(one.is_peer_gone for one in gateway.plane.connections))
         may_answer.set()
 
         answer, said_goodbye = await client.read_to_end()

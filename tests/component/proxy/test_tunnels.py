@@ -89,6 +89,28 @@ async def test_half_close_of_the_client_reaches_the_backend() -> None:
         assert await client.read_end() == b"you said hello"
 
 
+async def test_half_close_before_the_switch_reaches_the_backend() -> None:
+    """A client that ended before the backend agreed: its bytes come first, then the end."""
+    agrees = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request_head()
+        await agrees.wait()
+        await peer.send(SWITCH)
+        everything = b""
+        while data := await peer.read():
+            everything += data
+        await peer.send(b"you said " + everything)
+
+    async with talking(script, routes=ROUTES) as (client, gateway, _):
+        client.writer.write(UPGRADE + b"Sec-WebSocket-Key: k\r\n\r\nhello")
+        client.writer.write_eof()
+        await until(lambda: any(one.is_peer_gone for one in gateway.plane.connections))
+        agrees.set()
+
+        assert (await client.read_end()).endswith(b"\r\n\r\nyou said hello")
+
+
 async def test_half_close_of_the_backend_reaches_the_client() -> None:
     """When the backend sends no more, the client learns it and may still send."""
     last_words: list[bytes] = []
