@@ -142,8 +142,8 @@ class HealthCheckConfig(Section):
     """From one check to the next while the state is settled."""
 
     fast_interval: PositiveDuration = Field(default_factory=lambda data: min(1.0, data["interval"]))
-    """From one check to the next while the state is changing, or after a check that says nothing. Default: 1s,
-    or `interval` when shorter."""
+    """From one check to the next while the state is changing, or after a check that says nothing. Default:
+    1s, or `interval` when shorter."""
 
     timeout: PositiveDuration = 2.0
     """How long one check may take, from the connect to the last byte."""

@@ -178,7 +178,7 @@ class Ejector:
         self._changed(released)
 
     def _accuse(self, standing: Standing, accusation: Accusation) -> None:
-        """Let somebody wait for a ruling who does not yet; an accusation that all agree on replaces another."""
+        """Let somebody wait for a ruling who does not yet; what all agree on replaces what one says."""
         waiting = self._accused.get(standing.key)
         if waiting is None:
             due = self._clock.monotonic() + HEARING_SECONDS

@@ -11,8 +11,8 @@ The law of this file:
 - a worker that saw enough failures in a row avoids the backend by itself, until the control process confirms
   or denies; for longer each time, and not when all backends fail alike. So detection works while that process
   is down;
-- while failures that are held would be enough, over all workers together at most three times as many, and while a backend is silent, it is suspended: avoided for a
-  moment, which is no evidence.
+- while failures that are held would be enough, and while a backend is silent, it is suspended: avoided for a
+  moment, which is no evidence. All workers together hold at most three times as many as are enough.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _ANSWERED: Final = frozenset({Way.STATUS, Way.MALFORMED, Way.INCOMPLETE, Way.RES
 
 
 HELD_FACTOR: Final = 3
-"""How many times as many failures as are enough all workers may hold; each has its share of them, at least one."""
+"""How many times as many failures as are enough all workers may hold; each has its share, at least one."""
 
 
 class _Failure:
