@@ -2,7 +2,8 @@
 The ways in which attempts fail, and whom a failure speaks against.
 
 Failures are compared by their way, not by every detail: a service whose database is away answers 502 here and
-503 there, a dead network shows as a refused connect or as one that times out.
+503 there, a dead network shows as a refused connect or as one that times out. A TLS handshake is part of the
+connect: when it fails nothing was sent, so nothing is said of a request.
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ _WAYS: Mapping[str, Way] = {
     "connection_refused": Way.CONNECT,
     "connection_timeout": Way.CONNECT,
     "dns_error": Way.CONNECT,
+    "tls_certificate_error": Way.CONNECT,
+    "tls_alert_received": Way.CONNECT,
+    "tls_protocol_error": Way.CONNECT,
     "connection_terminated": Way.RESET,
     "http_response_timeout": Way.TIMEOUT,
     NO_ANSWER: Way.TIMEOUT,

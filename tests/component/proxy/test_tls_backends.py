@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pcs_gateway.backends.outlier.ways import Bearing
 from tests.fakes.authority import Authority
 from tests.fakes.backend import OK, Peer, ScriptedBackend, answering, echoing
 from tests.fakes.gateway import Gateway, one_pool
@@ -129,6 +130,26 @@ class TestHandshake:
 
             assert [200] * 4 == [answer.status for answer in answers]
             assert (0, 4) == (len(first.requests), len(second.requests))
+
+    async def test_failed_handshakes_of_two_backends_speak_against_both(self, authority: Authority) -> None:
+        """Nothing was sent, so the failures are not the request's, however alike they are."""
+        expired = authority.server(
+            authority.pair("127.0.0.1", not_after=dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
+        )
+        async with (
+            ScriptedBackend(echoing, tls=expired) as first,
+            ScriptedBackend(echoing, tls=expired) as second,
+            Gateway(
+                one_pool(
+                    first.url, second.url, pool={"tls": {"ca": str(authority.ca)}, "strategy": "round_robin"}
+                )
+            ) as gateway,
+            gateway.client() as client,
+        ):
+            assert 502 == (await client.ask("GET /")).status
+
+            told = [(entry.backend, entry.bearing, entry.failures) for entry in gateway.evidence]
+            assert [("b0", Bearing.BACKEND, 1), ("b1", Bearing.BACKEND, 1)] == sorted(told)
 
     async def test_plain_backend_is_a_protocol_error(self) -> None:
         """An `https://` URL of a port that speaks HTTP."""
