@@ -1,5 +1,5 @@
 """
-What no section can see alone: names that point nowhere, names given twice, sums over all pools.
+What no section can see alone: names that point nowhere, names given twice or taken, sums over all pools.
 
 Works on plain data, as a file or a dump holds it, and passes over whatever has the wrong shape: that
 is reported where it stands, and must not hide what is wrong elsewhere.
@@ -15,10 +15,15 @@ from typing import Any
 
 from pcs_gateway.backends.config import MOST_BACKENDS, host_port, split_backend_url
 from pcs_gateway.balancing.registry import ENTRY_POINT_GROUP, STRATEGIES
+from pcs_gateway.http.request_kinds import has_meaning, is_double
 from pcs_gateway.processes.client_cells import MOST_RATE_LIMITS
+from pcs_gateway.proxy.config import ForwardingConfig
 
 Path = tuple[str | int, ...]
 """The keys and positions that lead to a value."""
+
+
+MEANT = "a field with a meaning of its own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,31 @@ def _clash(one: Any, other: Any) -> bool:
 def _fixed(addresses: list[Any]) -> list[Any]:
     """Return the addresses, with None for those that the kernel chooses."""
     return [None if not isinstance(one, str) or one.endswith(":0") else one for one in addresses]
+
+
+def _own_fields(document: Mapping[str, Any]) -> Iterator[Reference]:
+    """Report fields that the gateway is to set or drop itself, and that mean something else too."""
+    place: Path = ("forwarding", "request_id_header")
+    request_id = mapping(document.get("forwarding")).get(
+        "request_id_header", ForwardingConfig().request_id_header
+    )
+    if has_meaning(_name(request_id)):
+        yield Reference(place, MEANT, "a field for the request id alone, such as X-Request-ID")
+    for index, listener in enumerate(sequence(document.get("listen"))):
+        clients = mapping(mapping(mapping(listener).get("tls")).get("client_certificates"))
+        subject = _name(clients.get("subject_header"))
+        is_taken = bool(subject) and is_double(subject, _name(request_id))
+        if is_taken or has_meaning(subject):
+            message = f"already the field of {path_text(place)}" if is_taken else MEANT
+            allowed = "a field that has no meaning of its own, such as X-Client-Subject"
+            yield Reference(
+                ("listen", index, "tls", "client_certificates", "subject_header"), message, allowed
+            )
+
+
+def _name(value: Any) -> bytes:
+    """Return the name of a field; empty when it is none."""
+    return value.encode("ascii", "replace") if isinstance(value, str) else b""
 
 
 def _backends(document: Mapping[str, Any]) -> Iterator[Reference]:
@@ -191,6 +221,7 @@ def path_text(path: Path) -> str:
 
 CHECKS: tuple[Callable[[Mapping[str, Any]], Iterator[Reference]], ...] = (
     _listeners,
+    _own_fields,
     _backends,
     _strategies,
     _routes,

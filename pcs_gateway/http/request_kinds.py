@@ -6,7 +6,7 @@ A kind is a plain integer, since it is asked for every field of every request th
 
 from __future__ import annotations
 
-from pcs_gateway.http.fields import HOP_BY_HOP, SINGLE
+from pcs_gateway.http.fields import HOP_BY_HOP, NEVER_NAMED_BY_CONNECTION, SINGLE
 
 KNOWN_SPELLINGS = 4096
 LONGEST_SPELLING = 64
@@ -54,6 +54,23 @@ _KINDS: dict[bytes, int] = {
     b"expect": EXPECT,
     b"max-forwards": MAX_FORWARDS,
 }
+
+
+_MEANT = frozenset((*_KINDS, *NEVER_NAMED_BY_CONNECTION, b"trailer"))
+
+
+def has_meaning(name: bytes) -> bool:
+    """Tell whether a field of this name, or of the one it is a double of, has a meaning to all or to us."""
+    return _dashed(name) in _MEANT
+
+
+def is_double(one: bytes, other: bytes) -> bool:
+    """Tell whether two names are the same, or are to a backend that reads `_` as `-`, as CGI and WSGI do."""
+    return _dashed(one) == _dashed(other)
+
+
+def _dashed(name: bytes) -> bytes:
+    return name.lower().replace(b"_", b"-")
 
 
 class Spellings(dict[bytes, int]):

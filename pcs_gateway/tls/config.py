@@ -5,52 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from pcs_gateway.section import Boolean, FieldName, Section, Text, matching
 from pcs_gateway.tls.names import SERVER_NAME, SERVER_NAME_ALLOWED
 from pcs_gateway.units import Duration
 
-OWN_FIELDS = frozenset(
-    (
-        "connection",
-        "content-length",
-        "content-type",
-        "cookie",
-        "date",
-        "expect",
-        "forwarded",
-        "host",
-        "http2-settings",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "traceparent",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "via",
-        "x-forwarded-for",
-        "x-forwarded-host",
-        "x-forwarded-proto",
-    )
-)
-"""Fields that mean something to the gateway, or to every server."""
-
 Version = Literal["1.2", "1.3"]
 """A version of TLS, in quotes: YAML takes 1.2 for a number."""
 FilePath = Annotated[Text, Field(min_length=1)]
 """Path of a file; relative to the working directory."""
-
-
-def _free(value: str) -> str:
-    if value.lower() in OWN_FIELDS:
-        raise ValueError("a field that has no meaning of its own, such as X-Client-Subject")
-    return value
-
-
-SubjectHeader = Annotated[FieldName, AfterValidator(_free)]
-"""A field that only the gateway sets."""
 ServerName = Annotated[str, matching(SERVER_NAME, SERVER_NAME_ALLOWED)]
 """A host name as certificates have it, or an IP literal without brackets."""
 
@@ -74,9 +38,10 @@ class ClientCertificatesConfig(Section):
     mode: Literal["optional", "required"] = "required"
     """required: no connection without a valid one; optional: one that is shown must be valid."""
 
-    subject_header: SubjectHeader | None = None
+    subject_header: FieldName | None = None
     """Field that tells backends the verified subject, as RFC 4514 writes it (`CN=alice,O=Example`). What
-    clients send under this name is dropped, on every listener. Absent: backends are not told."""
+    clients send under this name is dropped, on every listener, so it must have no other meaning: not
+    Authorization or X-Real-IP, nor the `forwarding.request_id_header`. Absent: backends are not told."""
 
 
 class TlsConfig(CertificateConfig):

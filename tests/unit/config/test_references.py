@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pcs_gateway.tls.config import subject_names
 from tests.unit.config.reading import POOLS, loaded, only, problems_of
 
 RULE = "{name: a, metric: errors.error_rate, threshold: 1}"
@@ -96,3 +97,70 @@ class TestReferences:
         assert (
             "x" == loaded(tmp_path, POOLS + f"admin: {{address: '{address}', token: x}}").config.admin.token
         )
+
+
+LISTENING = POOLS + (
+    "listen: [{address: 'a:1', tls: {certificate: c, key: k, "
+    "client_certificates: {ca: c, subject_header: %s}}}]\n"
+)
+SUBJECT = "listen[0].tls.client_certificates.subject_header"
+
+
+class TestOwnFields:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "Authorization",
+            "X-Real-IP",
+            "Range",
+            "Max-Forwards",
+            "X_Forwarded_For",
+            "x-forwarded-prefix",
+            "Cookie",
+            "Date",
+            "Trailer",
+            "Content-Length",
+            "Host",
+            "traceparent",
+            "User_Agent",
+        ],
+    )
+    @pytest.mark.parametrize(
+        ("text", "path"),
+        [
+            (LISTENING, SUBJECT),
+            (POOLS + "forwarding: {request_id_header: %s}", "forwarding.request_id_header"),
+        ],
+    )
+    def test_have_no_other_meaning(self, tmp_path: Path, text: str, path: str, name: str) -> None:
+        """What clients send under these names is dropped, or taken for something else."""
+        problem = only(tmp_path, text % name)
+
+        assert (path, f'"{name}"') == (problem.path, problem.found)
+        assert "a field with a meaning of its own" == problem.message
+        assert problem.allowed
+
+    @pytest.mark.parametrize(
+        ("subject", "request_id"),
+        [
+            ("X-Request-ID", ""),
+            ("x_request_id", ""),
+            ("X-Correlation", "forwarding: {request_id_header: x_correlation}"),
+        ],
+    )
+    def test_are_one_for_each_purpose(self, tmp_path: Path, subject: str, request_id: str) -> None:
+        """The request id is kept from clients, so a subject under its name could be forged."""
+        problem = only(tmp_path, LISTENING % subject + request_id)
+
+        assert (SUBJECT, "already the field of forwarding.request_id_header") == (
+            problem.path,
+            problem.message,
+        )
+
+    def test_others_are_free(self, tmp_path: Path) -> None:
+        """The default name of the request id too, when that has another."""
+        text = LISTENING % "X-Request-ID" + "forwarding: {request_id_header: X-Correlation}"
+        config = loaded(tmp_path, text).config
+
+        assert config.listen[0].tls is not None
+        assert frozenset({b"x-request-id"}) == subject_names([config.listen[0].tls])
