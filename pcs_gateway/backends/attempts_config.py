@@ -8,22 +8,32 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from pcs_gateway.section import FieldName, Integer, Method, Number, Section
-from pcs_gateway.units import Duration, Ratio
+from pcs_gateway.units import Duration, Ratio, parse_duration
 
-HEDGE_AFTER_ALLOWED = 'a percentile from p50 to p99.9, or a duration such as "50ms"'
+HEDGE_AFTER_ALLOWED = 'a percentile from p50 to p99.9, or a duration of more than 0 such as "50ms"'
 RETRY_ON_ALLOWED = "connect_failure, reset_before_response, or a status code from 500 to 599"
+
+MOST_ATTEMPTS = 1_000_000
+"""In flight, waiting, or in a second: the most that any number of them can ask for."""
 
 RETRY_CAUSES = ("connect_failure", "reset_before_response")
 """Failures that may be tried again, beside status codes."""
 
 _PERCENTILE = re.compile(r"p([5-9]\d(\.\d)?)", re.ASCII)
-_DURATION = re.compile(r"\d{1,9}(\.\d{1,9})?(us|ms|s|m)", re.ASCII)
 
 
 def _hedge_after(value: Any) -> str:
-    if not isinstance(value, str) or not (_PERCENTILE.fullmatch(value) or _DURATION.fullmatch(value)):
+    text = str(value) if isinstance(value, str) else ""
+    if not _PERCENTILE.fullmatch(text) and not _is_positive(text):
         raise ValueError(HEDGE_AFTER_ALLOWED)
-    return str(value)
+    return text
+
+
+def _is_positive(duration: str) -> bool:
+    try:
+        return parse_duration(duration) > 0.0
+    except ValueError:
+        return False
 
 
 def _retry_cause(value: Any) -> str | int:
@@ -34,10 +44,16 @@ def _retry_cause(value: Any) -> str | int:
     return value
 
 
+def _maximum(data: dict[str, Any]) -> int | None:
+    return max(1000, data["minimum"]) if data["mode"] == "adaptive" else None
+
+
 def _initial(data: dict[str, Any]) -> int:
     return int(min(max(32, data["minimum"]), data["maximum"]))
 
 
+Limit = Annotated[Integer, Field(ge=1, le=MOST_ATTEMPTS)]
+"""A limit on attempts in flight."""
 RetryCause = Annotated[str | int, BeforeValidator(_retry_cause)]
 """A failure or a status code that may be tried again."""
 
@@ -45,7 +61,7 @@ RetryCause = Annotated[str | int, BeforeValidator(_retry_cause)]
 class QueueConfig(Section):
     """Where requests wait when every backend is at `connections.max_per_backend`, or the pool at its own."""
 
-    max_waiting: Annotated[Integer, Field(ge=0, le=1_000_000)] = 512
+    max_waiting: Annotated[Integer, Field(ge=0, le=MOST_ATTEMPTS)] = 512
     """Most requests that wait in all workers; beyond it the answer is 503 at once."""
 
     timeout: Duration = 2.0
@@ -66,14 +82,21 @@ class ConcurrencyConfig(Section):
     mode: Literal["adaptive", "fixed"] = "adaptive"
     """adaptive: found from measured durations; fixed: `maximum`."""
 
-    minimum: Annotated[Integer, Field(ge=1)] = 4
+    minimum: Limit = 4
     """adaptive: never below this."""
 
-    maximum: Annotated[Integer, Field(ge=1)] = Field(default_factory=lambda data: max(1000, data["minimum"]))
-    """Never above this. Default: 1000, or `minimum` when larger."""
+    maximum: Limit = Field(default_factory=_maximum, validate_default=True)
+    """Never above this. Default: 1000, or `minimum` when larger; fixed: required."""
 
-    initial: Annotated[Integer, Field(ge=1)] = Field(default_factory=_initial)
+    initial: Limit = Field(default_factory=_initial)
     """adaptive: where it starts. Default: 32, within `minimum` and `maximum`."""
+
+    @field_validator("maximum", mode="before")
+    @classmethod
+    def _needed_by_fixed(cls, maximum: Any, info: ValidationInfo) -> Any:
+        if maximum is None and info.data.get("mode") == "fixed":
+            raise ValueError(f"a whole number, from 1 to {MOST_ATTEMPTS}; mode fixed needs it")
+        return maximum
 
     @field_validator("maximum")
     @classmethod
@@ -97,7 +120,7 @@ class RetryBudgetConfig(Section):
     ratio: Ratio = 0.2
     """Retries allowed for each request of the last ten seconds, over all workers, waiting ones included."""
 
-    minimum_per_second: Annotated[Number, Field(ge=0)] = 10.0
+    minimum_per_second: Annotated[Number, Field(ge=0, le=MOST_ATTEMPTS)] = 10.0
     """Retries allowed however little traffic there is; of ten seconds, so ten times as many at once."""
 
 
@@ -150,10 +173,15 @@ class HedgeConfig(Section):
     """Hedges allowed for each request of the last ten seconds, over all workers; a tenth of it while none
     wins."""
 
-    methods: tuple[Method, ...] = ("GET", "HEAD")
-    """Methods that may be hedged, where the request has no body."""
+    methods: tuple[Literal["GET", "HEAD", "OPTIONS"], ...] = ("GET", "HEAD")
+    """Methods that may be hedged, where the request has no body; only safe ones."""
 
     @property
     def percentile(self) -> float | None:
         """The ratio that `after` names; None when it is a duration."""
         return float(self.after[1:]) / 100.0 if self.after.startswith("p") else None
+
+    @property
+    def fixed_delay(self) -> float | None:
+        """The seconds that `after` names; None when it is a percentile."""
+        return None if self.after.startswith("p") else parse_duration(self.after)

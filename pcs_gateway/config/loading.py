@@ -68,7 +68,7 @@ def load(path: FilePath | str, environ: Mapping[str, str]) -> LoadedConfig:
     document = parse(text, str(path), environ)
     config = checked(document)
     digest = hashlib.sha256(content).hexdigest()
-    told = notices(document.data, document.lines)
+    told = notices(config, document.data, document.lines)
     return LoadedConfig(config, path, told, digest, document.lines, document.environment)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pcs_gateway.config.model import GatewayConfig
 from pcs_gateway.config.references import Path, path_text
+from pcs_gateway.units import format_duration
 
 OFF: tuple[Any, ...] = (None, False, 0, "", "0", "0s", "none", {}, [])
 """Values that ask for nothing."""
@@ -30,7 +32,7 @@ WITHOUT_EFFECT: Mapping[str, str] = {
 """Path of a key (* is any name or position) and why it has no effect."""
 
 
-def notices(data: Mapping[str, Any], lines: Mapping[Path, int]) -> list[str]:
+def notices(config: GatewayConfig, data: Mapping[str, Any], lines: Mapping[Path, int]) -> list[str]:
     """Return one line for each key of the file that has no effect, in the order of the file."""
     found = [
         (path, reason)
@@ -38,10 +40,34 @@ def notices(data: Mapping[str, Any], lines: Mapping[Path, int]) -> list[str]:
         for path, value in _matches(data, pattern.split("."), ())
         if not _asks_for_nothing(value)
     ]
+    found += [*_beside_fixed_limits(config), *_late_hedges(config)]
     found.sort(key=lambda one: lines.get(one[0], 0))
     return [
         f"{path_text(path)} (line {lines.get(path, 0)}) has no effect: {reason}" for path, reason in found
     ]
+
+
+def _beside_fixed_limits(config: GatewayConfig) -> Iterator[tuple[Path, str]]:
+    for name, pool in config.pools.items():
+        limit = pool.concurrency
+        if limit is not None and limit.mode == "fixed":
+            for key in sorted(limit.model_fields_set & {"minimum", "initial"}):
+                yield ("pools", name, "concurrency", key), "mode fixed looks at maximum alone"
+
+
+def _late_hedges(config: GatewayConfig) -> Iterator[tuple[Path, str]]:
+    for name, pool in config.pools.items():
+        totals = [
+            config.timeouts.overridden_by(route.timeouts).request_total
+            for route in config.routes
+            if route.pool == name and not route.side_effects
+        ]
+        delay = pool.hedge.fixed_delay if pool.hedge is not None else None
+        if delay is not None and totals and delay >= max(totals):
+            ended = (
+                f"every request has ended before, by timeouts.request_total ({format_duration(max(totals))})"
+            )
+            yield ("pools", name, "hedge", "after"), ended
 
 
 def _asks_for_nothing(value: Any) -> bool:

@@ -18,8 +18,6 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from pcs_gateway.units import parse_duration
-
 if TYPE_CHECKING:
     from pcs_gateway.backends.attempts_config import HedgeConfig
     from pcs_gateway.proxy.exchange import Exchange
@@ -91,8 +89,9 @@ class RouteHedge:
         Args:
             published: The percentile of the route's durations, as far as it is known.
         """
-        self._is_fixed = config.percentile is None
-        self.delay = published if config.percentile is not None else parse_duration(config.after)
+        fixed = config.fixed_delay
+        self._is_fixed = fixed is not None
+        self.delay = fixed if fixed is not None else published
         self.ratio = config.budget
         self.methods = frozenset(method.encode("latin-1") for method in config.methods)
         self.share = LateShare()
