@@ -18,6 +18,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, ValidationInfo
 
+from pcs_gateway.section import FromEnvironment
+
 DURATION_UNITS: Mapping[str, Decimal] = {
     "d": Decimal(86400),
     "h": Decimal(3600),
@@ -157,7 +159,8 @@ def _quantity(
     def validate(value: Any, info: ValidationInfo) -> float:
         if isinstance(value, str):
             return parse(value)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        is_number = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+        if isinstance(value, bool) or not is_number:
             raise ValueError(allowed)
         if value != 0 and info.context and info.context.get(UNITS_REQUIRED):
             raise ValueError(allowed)
@@ -168,9 +171,9 @@ def _quantity(
 
 def _ratio(value: Any) -> float:
     try:
-        ratio = float(value)
-    except (TypeError, ValueError):
-        raise ValueError(RATIO_ALLOWED) from None
+        ratio = float(value) if isinstance(value, int | float | FromEnvironment) else math.nan
+    except (ValueError, OverflowError):
+        ratio = math.nan
     if isinstance(value, bool) or not 0 <= ratio <= 1:
         raise ValueError(RATIO_ALLOWED)
     return ratio

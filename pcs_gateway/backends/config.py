@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
-from pcs_gateway.backends.attempts_config import ConcurrencyConfig, HedgeConfig, QueueConfig, RetryConfig
+from pcs_gateway.backends.attempts_config import (
+    MOST_ATTEMPTS,
+    ConcurrencyConfig,
+    HedgeConfig,
+    QueueConfig,
+    RetryConfig,
+)
 from pcs_gateway.section import Integer, Name, Number, Section, UrlPath, matching
 from pcs_gateway.tls.config import BackendTlsConfig
 from pcs_gateway.units import Duration, Ratio
 
 BACKEND_URL_ALLOWED = "http://host:port or https://host:port, without path, query or credentials"
+JSON_MEMBERS_ALLOWED = "members as JSON has them, whole numbers from -2^63 to 2^64 - 1"
 BACKEND_NAME_ALLOWED = "a name of up to 128 letters, digits and . _ - : [ ]"
 HASH_ON_ALLOWED = "header:NAME, cookie:NAME, path or client_address"
 UPSTREAM_HOST_ALLOWED = "preserve, backend, or a host name with an optional port"
@@ -73,13 +81,35 @@ def _name_from_url(data: dict[str, Any]) -> str:
     return host_port(host, port)
 
 
+def _json_members(members: dict[str, Any]) -> dict[str, Any]:
+    if not _is_json(members):
+        raise ValueError(JSON_MEMBERS_ALLOWED)
+    return members
+
+
+def _is_json(value: Any) -> bool:
+    """Return whether a value can be told to workers and stand in an answer."""
+    match value:
+        case bool() | str() | None:
+            return True
+        case int():
+            return -(2**63) <= value < 2**64
+        case float():
+            return math.isfinite(value)
+        case dict():
+            return all(map(_is_json, value.values()))
+        case list():
+            return all(map(_is_json, value))
+    return False
+
+
 BackendUrl = Annotated[str, BeforeValidator(_backend_url)]
 """http://host:port or https://host:port; a host name is resolved by the control process."""
 UpstreamHost = Annotated[str, matching(_AUTHORITY, UPSTREAM_HOST_ALLOWED)]
 """What the Host field of a forwarded request says."""
 HashOn = Annotated[str, matching(_HASH_ON, HASH_ON_ALLOWED)]
 """The part of a request that a hash strategy keeps together."""
-JsonMembers = dict[str, Any] | None
+JsonMembers = Annotated[dict[str, Any], AfterValidator(_json_members)] | None
 """Members of a JSON object."""
 PositiveDuration = Annotated[Duration, Field(gt=0)]
 """A duration that is not zero."""
@@ -195,7 +225,7 @@ class FailureRatioConfig(Section):
     threshold: Ratio = 0.5
     """Share of failed attempts from which a backend is ejected."""
 
-    minimum_requests: Annotated[Integer, Field(ge=1)] = 20
+    minimum_requests: Annotated[Integer, Field(ge=1, le=MOST_ATTEMPTS)] = 20
     """Attempts in the window below which the share means nothing."""
 
     window: PositiveDuration = 10.0
@@ -205,14 +235,14 @@ class FailureRatioConfig(Section):
 class SuccessRateConfig(Section):
     """Ejection of backends whose success rate stands out from the others'."""
 
-    stdev_factor: Annotated[float, Field(gt=0, le=10)] = 1.9
+    stdev_factor: Annotated[Number, Field(gt=0, le=10)] = 1.9
     """How many standard deviations below the mean of all backends, and at least five points, are too many.
     Of five backends a single one can be 2 deviations away at most, of four 1.7."""
 
-    minimum_backends: Annotated[Integer, Field(ge=3)] = 5
+    minimum_backends: Annotated[Integer, Field(ge=3, le=MOST_BACKENDS)] = 5
     """Backends with enough attempts below which there is nothing to compare."""
 
-    minimum_requests: Annotated[Integer, Field(ge=1)] = 100
+    minimum_requests: Annotated[Integer, Field(ge=1, le=MOST_ATTEMPTS)] = 100
     """Attempts in the window below which a backend is not compared."""
 
     window: PositiveDuration = 10.0

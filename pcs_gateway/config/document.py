@@ -8,6 +8,7 @@ before they are expanded, and no value of a file ever makes an object of any but
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,7 @@ MOST_VALUES = 50_000
 DEEPEST = 30
 """Levels of nesting; the sections need ten."""
 
+_LONE_HALF = re.compile("[\ud800-\udfff]")
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -132,7 +134,7 @@ class _Builder:
         first_lines: dict[str, int] = {}
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
-            if not isinstance(key_node, ScalarNode):
+            if not isinstance(key_node, ScalarNode) or not _is_text(key_node.value):
                 self._document.add(path, "a key that is no text", line=line)
                 continue
             key = str(key_node.value)
@@ -174,12 +176,18 @@ class _Builder:
         self._document.sources[path] = text
         if "$" in text:
             return self._substituted(text, path)
+        self._require_text(text, path)
         tag = str(node.tag)
         if tag in PLAIN_TYPES:
             return PLAIN_TYPES[tag](text)
         if not tag.startswith(_TAG) or tag.removeprefix(_TAG) not in {"str", "timestamp", "merge", "value"}:
             self._document.add(path, "tags have no meaning here", found=tag.replace(_TAG, "!!"))
         return text
+
+    def _require_text(self, text: str, path: Path) -> None:
+        if not _is_text(text):
+            self._document.add(path, "not text", allowed="text that can be written in UTF-8")
+            self._document.unknown.add(path)
 
     def _substituted(self, text: str, path: Path) -> str:
         result = substitute(text, self._environ)
@@ -193,9 +201,15 @@ class _Builder:
             )
         if result.is_broken or result.missing:
             self._document.unknown.add(path)
+        self._require_text(result.text, path)
         if result.names:
             self._document.environment[path] = without_defaults(text)
         return FromEnvironment(result.text) if result.has_variables else result.text
+
+
+def _is_text(text: str) -> bool:
+    """Return whether a text has no lone halves of characters, which escapes and the environment can hold."""
+    return _LONE_HALF.search(text) is None
 
 
 def _integer(text: str) -> int | str:

@@ -44,6 +44,7 @@ Severity = Literal["low", "medium", "high", "critical"]
 """How bad an alert is."""
 
 WEBHOOK_ALLOWED = "http://… or https://…"
+THRESHOLD_ALLOWED = 'a number, or a duration such as "500ms"'
 
 
 def is_loopback(host: str) -> bool:
@@ -72,8 +73,11 @@ def _threshold(value: Any) -> float:
         except ValueError:
             return parse_duration(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError('a number, or a duration such as "500ms"')  # noqa: TRY004 - see section
-    return float(value)
+        raise ValueError(THRESHOLD_ALLOWED)  # noqa: TRY004 - see section
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(THRESHOLD_ALLOWED) from None
 
 
 Webhook = Annotated[str, BeforeValidator(_webhook), PRIVATE_URL]

@@ -128,6 +128,15 @@ def test_keys_that_are_no_text_are_told() -> None:
     assert {"2": "x"} == document.data
 
 
+@pytest.mark.parametrize("text", ['a: "\\ud800"', '"\\udfff": 1', "a: ${HALF}", "a: x${HALF}"])
+def test_halves_of_characters_are_told(text: str) -> None:
+    """Escapes and the environment can hold what no file and no worker can be told."""
+    (problem,) = parse(text, "f", {"HALF": "\udcff"}).problems
+
+    assert "text" in problem.message
+    assert str(problem).encode()
+
+
 def test_the_environment_is_remembered_without_its_values() -> None:
     """What may be shown of a text from the environment is the name of its variable."""
     document = parse(
