@@ -12,7 +12,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,7 +23,7 @@ from aiohttp import web
 
 from pcs_gateway.clock import SystemClock
 from pcs_gateway.config.changes import changed_keys, needs_restart
-from pcs_gateway.config.files import read_files
+from pcs_gateway.config.files import named_files, read_files
 from pcs_gateway.config.loading import load
 from pcs_gateway.config.masking import masked
 from pcs_gateway.config.model import GatewayConfig
@@ -42,7 +42,7 @@ from pcs_gateway.control.resolving import NameLookup
 from pcs_gateway.control.roster import Roster
 from pcs_gateway.control.state import State, StateFile
 from pcs_gateway.control.view import GatewayView
-from pcs_gateway.control.watching import FileWatch, NamedFilesWatch
+from pcs_gateway.control.watching import FileWatch, Looks, NamedFilesWatch, looks_of
 from pcs_gateway.errors import ConfigurationError
 from pcs_gateway.processes.channel_server import ChannelServer
 from pcs_gateway.processes.liveness import Heartbeat, heed, watch_lifeline
@@ -76,17 +76,20 @@ class FileSource:
 
     Attributes:
         path: Absolute.
+        looks: How the files that it named looked just before they were last read, well or in vain.
     """
 
     def __init__(self, plan: ControlPlan, environ: Mapping[str, str]) -> None:
         """Read the plan's file."""
         self.path = plan.config
+        self.looks: Mapping[str, Looks] = {}
         self._fixed_workers = plan.workers if plan.workers_fixed else None
         self._environ = environ
 
     def read(self) -> Configuration:
         """Read the file. Raises ConfigurationError."""
         loaded = load(self.path, self._environ)
+        self.looks = looks_of(named_files(loaded.config))
         files = read_files(loaded, SystemClock().time())
         notices = (*loaded.notices, *files.notices)
         return self._configuration(loaded.config, loaded.masked(), files.content, notices, loaded.digest)
@@ -241,7 +244,7 @@ class ControlProcess:
             }
         )
         watch = FileWatch(Path(self._source.path))
-        named = NamedFilesWatch(self._named_files, self._clock)
+        named = NamedFilesWatch(lambda: self._source.looks, self._clock)
         async with self._checker:
             await self._workers.start()
             self._link.start()
@@ -293,10 +296,6 @@ class ControlProcess:
 
     async def _file_changed(self) -> None:
         await self._reloader.reload("file changed")
-
-    def _named_files(self) -> Iterable[str]:
-        configuration = self._plane.configuration
-        return configuration.files if configuration is not None else ()
 
     async def _named_file_changed(self) -> None:
         await self._reloader.reload("certificate changed")

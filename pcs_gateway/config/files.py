@@ -15,6 +15,7 @@ from pathlib import Path as FilePath
 
 from pcs_gateway.backends.config import PoolConfig
 from pcs_gateway.config.loading import LoadedConfig
+from pcs_gateway.config.model import GatewayConfig
 from pcs_gateway.config.references import Path, path_text
 from pcs_gateway.errors import ConfigurationError, Problem
 from pcs_gateway.tls.certificates import Certificate, UnusableError, inspect, load_authorities
@@ -39,6 +40,16 @@ class NamedFiles:
 
     content: Mapping[str, bytes]
     notices: tuple[str, ...] = ()
+
+
+def named_files(config: GatewayConfig) -> Iterator[str]:
+    """Yield the path of every file that is read for TLS."""
+    for listener in config.listen:
+        if listener.tls is not None:
+            yield from listener.tls.files()
+    for pool in config.pools.values():
+        if pool.speaks_tls:
+            yield from pool.tls.files()
 
 
 def read_files(loaded: LoadedConfig, now: float) -> NamedFiles:

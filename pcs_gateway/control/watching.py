@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 import structlog
@@ -26,6 +26,9 @@ DEBOUNCE_MILLISECONDS = 150
 """How long the directory must have been quiet: an editor writes more than once."""
 
 _log = structlog.get_logger()
+
+Looks = tuple[int, ...]
+"""What changes about a file when it is replaced; empty for one that is not there."""
 
 
 class FileWatch:
@@ -81,40 +84,40 @@ class NamedFilesWatch:
 
     It looks at them from time to time. They are replaced in many ways (by links to links, on volumes of a
     network), one after another, and a second does not matter: so what counts is how they look, and a change
-    is told only when they have looked the same twice.
+    is told only when they have looked the same twice. It is a change against what was read, not against an
+    earlier look: a file may be replaced between its reading and the first look at it.
 
     Args:
-        paths: Gives the files as they are named now.
+        read: Gives how the files looked when they were last read, as a new mapping after each reading.
     """
 
-    def __init__(self, paths: Callable[[], Iterable[str]], clock: Clock) -> None:
-        self._paths = paths
+    def __init__(self, read: Callable[[], Mapping[str, Looks]], clock: Clock) -> None:
+        self._read = read
         self._clock = clock
 
     async def run(self, changed: Callable[[], Awaitable[object]]) -> None:
         """Call `changed` when files look different and have settled; for ever."""
-        before = told = await self._look()
+        read: Mapping[str, Looks] = {}
+        told = before = read
         while True:
             await self._clock.sleep(LOOK_EVERY_SECONDS)
-            now = await self._look()
-            if now.keys() != told.keys():
-                told = {path: told.get(path, looks) for path, looks in now.items()}
+            latest = self._read()
+            if latest is not read:
+                told = read = latest
+            now = await asyncio.to_thread(looks_of, read)
             if now == before and now != told:
-                told = now
+                told = now  # where the reading fails before it comes to them, they are not told again
                 await changed()
             before = now
 
-    async def _look(self) -> dict[str, tuple[int, ...]]:
-        return await asyncio.to_thread(looks_of, tuple(self._paths()))
 
-
-def looks_of(paths: Iterable[str]) -> dict[str, tuple[int, ...]]:
-    """Return what changes about files when they are replaced; nothing for one that is not there."""
-    looks: dict[str, tuple[int, ...]] = {}
+def looks_of(paths: Iterable[str]) -> dict[str, Looks]:
+    """Return how files look now."""
+    looks: dict[str, Looks] = {}
     for path in paths:
         try:
             found = os.stat(path)  # noqa: PTH116 - symbolic links are followed
-        except OSError:
+        except (OSError, ValueError):  # what is no path names nothing
             looks[path] = ()
         else:
             looks[path] = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

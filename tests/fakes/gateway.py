@@ -23,6 +23,7 @@ from pcs_gateway.backends.backend import Backend, Health, HealthStatus
 from pcs_gateway.backends.pool import PoolSnapshot
 from pcs_gateway.balancing.budget import Spending, add
 from pcs_gateway.clock import SystemClock
+from pcs_gateway.config.files import named_files
 from pcs_gateway.config.model import GatewayConfig
 from pcs_gateway.processes.columns import Columns
 from pcs_gateway.processes.messages import EvidenceEntry
@@ -84,9 +85,7 @@ def one_pool(*urls: str, pool: Mapping[str, Any] | None = None, **sections: Any)
 
 def _files(config: GatewayConfig) -> dict[str, bytes]:
     """Read what the configuration names for TLS, as the control process does."""
-    named = [path for one in config.listen if one.tls is not None for path in one.tls.files()]
-    named += [path for pool in config.pools.values() for path in pool.tls.files()]
-    return {path: Path(path).read_bytes() for path in named}
+    return {path: Path(path).read_bytes() for path in named_files(config)}
 
 
 class OtherWorker:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pcs_gateway.config.files import NamedFiles, read_files
+from pcs_gateway.config.files import NamedFiles, named_files, read_files
 from pcs_gateway.errors import ConfigurationError, Problem
 from tests.fakes.authority import Authority
 from tests.unit.config.reading import POOLS, loaded
@@ -40,7 +40,7 @@ def pair_lines(pair: dict[str, str]) -> list[str]:
 
 
 def test_good_files_are_read_whole(tmp_path: Path) -> None:
-    """Each by the path under which it is named."""
+    """Each by the path under which it is named, and no other."""
     authority = Authority(tmp_path)
     one, other = authority.pair("a.example"), authority.pair("b.example")
     text = listening(
@@ -53,6 +53,7 @@ def test_good_files_are_read_whole(tmp_path: Path) -> None:
 
     assert () == found.notices
     assert {*one.values(), *other.values(), str(authority.ca)} == set(found.content)
+    assert set(found.content) == set(named_files(loaded(tmp_path, text).config))
     assert found.content[one["key"]] == Path(one["key"]).read_bytes()
 
 
@@ -126,6 +127,7 @@ def test_section_without_use_is_noticed(tmp_path: Path) -> None:
     [notice] = read(tmp_path, text).notices
 
     assert notice.startswith("pools.pcs.tls (line 4) has no effect: ")
+    assert [] == list(named_files(loaded(tmp_path, text).config))
 
 
 def test_authorities_of_backends_are_read(tmp_path: Path) -> None:
@@ -139,6 +141,7 @@ def test_authorities_of_backends_are_read(tmp_path: Path) -> None:
 
     assert ("pools.pcs.tls.ca", "has no certificate in PEM") == (found.path, found.message)
     assert 1 == len(read_well.content)
+    assert [str(empty)] == list(named_files(loaded(tmp_path, good % empty).config))
 
 
 def test_value_of_a_variable_is_not_quoted(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from pcs_gateway.control.configuration import Configuration
 from pcs_gateway.control.reloading import Reloader, ReloadReport
+from pcs_gateway.control.watching import looks_of
 from pcs_gateway.control_process import FileSource
 from pcs_gateway.processes.plan import ListenPlan
 from tests.fakes.clock import FakeClock
@@ -213,3 +214,19 @@ async def test_overridden_weight_is_told(scene: Scene) -> None:
 
     assert scene.control.workers.pool().backends[0].weight == 7
     assert report.notices == ("pcs/one keeps the weight 7 that an operator gave it; the file says 3",)
+
+
+async def test_looks_of_files_are_those_before_they_were_read(scene: Scene, tmp_path: Path) -> None:
+    """In vain, too: a certificate that comes after the file that names it is then seen to be new."""
+    await scene.begin()
+    certificate, key = tmp_path / "certificate", tmp_path / "key"
+    named = [str(certificate), str(key)]
+    key.write_text("no key")
+    before = looks_of(named)
+    tls = f"tls: {{certificate: {certificate}, key: {key}}}"
+    report = await scene.reload(GOOD.replace('8080"', f'8080", {tls}'))
+
+    assert "rejected" == report.result
+    assert before == scene.source.looks
+    certificate.write_text("no certificate")
+    assert before != looks_of(named)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pcs_gateway.control.watching import LOOK_EVERY_SECONDS, FileWatch, NamedFilesWatch
+from pcs_gateway.control.watching import LOOK_EVERY_SECONDS, FileWatch, NamedFilesWatch, looks_of
 from tests.fakes.clock import FakeClock
 from tests.fakes.waiting import until
 
@@ -31,7 +31,12 @@ class Watched:
 
 
 class NamedFiles:
-    """Files that a configuration names, a clock, and how often they were said to have changed."""
+    """
+    Files that a configuration names, a clock, and how often they were said to have changed.
+
+    Attributes:
+        is_broken: The configuration cannot be read, so that its files are not either.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.clock = FakeClock()
@@ -39,9 +44,17 @@ class NamedFiles:
         self.paths = [str(directory / "certificate"), str(directory / "key")]
         for path in self.paths:
             Path(path).write_text("a")
+        self.is_broken = False
+        self.read()
+
+    def read(self) -> None:
+        """Read the files, as a reload does."""
+        if not self.is_broken:
+            self.looks = looks_of(self.paths)
 
     async def changed(self) -> None:
         self.changes += 1
+        self.read()
 
     async def look(self) -> None:
         """Let them be looked at once more."""
@@ -152,7 +165,7 @@ class TestNamedFiles:
     async def named(self, tmp_path: Path) -> AsyncIterator[NamedFiles]:
         """Two files that are watched."""
         named = NamedFiles(tmp_path)
-        task = asyncio.create_task(NamedFilesWatch(lambda: named.paths, named.clock).run(named.changed))
+        task = asyncio.create_task(NamedFilesWatch(lambda: named.looks, named.clock).run(named.changed))
         await until(lambda: named.clock.sleepers)
         yield named
         task.cancel()
@@ -204,6 +217,7 @@ class TestNamedFiles:
         """They were read when they were named."""
         (tmp_path / "third").write_text("c")
         named.paths = [named.paths[0], str(tmp_path / "third")]
+        named.read()
         await named.look()
         await named.look()
         unchanged = named.changes
@@ -212,3 +226,47 @@ class TestNamedFiles:
         await named.look()
 
         assert (0, 1) == (unchanged, named.changes)
+
+    async def test_file_replaced_just_after_it_was_read_is_a_change(
+        self, named: NamedFiles, tmp_path: Path
+    ) -> None:
+        """A new configuration comes first, and the certificate that it names within the second."""
+        (tmp_path / "third").write_text("c")
+        await named.look()
+        named.paths = [str(tmp_path / "third")]
+        named.read()
+        (tmp_path / "third").write_text("cc")
+        await named.look()
+        await named.look()
+        await named.look()
+
+        assert 1 == named.changes
+
+    async def test_file_that_was_missed_is_a_change_when_it_comes(
+        self, named: NamedFiles, tmp_path: Path
+    ) -> None:
+        """The configuration that names it was refused for want of it."""
+        named.paths = [str(tmp_path / "third")]
+        named.read()
+        await named.look()
+        await named.look()
+        missing = named.changes
+        (tmp_path / "third").write_text("c")
+        await named.look()
+        await named.look()
+
+        assert (0, 1) == (missing, named.changes)
+
+    async def test_change_that_cannot_be_read_is_told_once(self, named: NamedFiles) -> None:
+        """The configuration is broken: nothing is gained by trying it each second."""
+        named.is_broken = True
+        Path(named.paths[0]).write_text("new")
+        for _ in range(5):
+            await named.look()
+
+        assert 1 == named.changes
+
+
+def test_what_is_no_path_looks_like_what_is_not_there() -> None:
+    """That it cannot be read is told by who reads it."""
+    assert {"a\0b": ()} == looks_of(["a\0b"])
