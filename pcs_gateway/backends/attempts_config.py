@@ -166,8 +166,12 @@ class HedgeConfig(Section):
     """A second attempt in parallel when the first is slow. Never on routes with `side_effects: true`."""
 
     after: Annotated[str, BeforeValidator(_hedge_after)] = "p95"
-    """When the second attempt starts: a percentile of the route's durations (p50 to p99.9) of the last half
-    minute, over all workers, known from 100 requests on; or a duration."""
+    """How long the first attempt may be without a response head, from the choice of its backend on, before
+    the second begins: a duration, or a percentile (p50 to p99.9) of how long the route's exchanges with
+    `methods` and a status below 500 took in the last half minute, over all workers, known from 100 on. What
+    is measured is the whole exchange, from the first byte of the request to the last of the response, with
+    queue and retries and however slowly the client reads. Where these or large bodies take most of it, a
+    percentile comes after any slow head: give a duration."""
 
     budget: Ratio = 0.05
     """Hedges allowed for each request of the last ten seconds, over all workers; a tenth of it while none

@@ -1,6 +1,10 @@
 """
 After how long the requests of a route are hedged: the live percentile of its durations, over all workers.
 
+Durations are those of whole exchanges, to the last byte that the client took, queue and retries included:
+that is what workers measure by route. A hedge waits for a response head only, from the lease on, so where
+bodies are large the percentile comes late. That costs hedges, never load.
+
 It is that of the last half minute, so it follows within seconds when a service becomes slower, and slowly
 when it becomes faster. As long as too few requests say anything nothing is published, and what was published
 last holds: in workers too, whatever happens to this process.
