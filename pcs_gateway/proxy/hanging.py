@@ -69,8 +69,9 @@ class HangWatch:
     ) -> Iterator[tuple[Member, list[Exchange]]]:
         """Give the members of a pool that are silent, with the attempts at them that have failed by now."""
         waited_for = [member for member in members if member in self._waiting]
+        working = [one for one in ready if one in self._waiting or one.own.pace.mean() is not None]
         for member in waited_for:
-            others = [one.own.pace for one in ready if one is not member]
+            others = [one.own.pace for one in working if one is not member]
             waiting = self._waiting[member]
             self._note_old(pool, waiting, now)
             seconds = patience(others)

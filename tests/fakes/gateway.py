@@ -262,6 +262,7 @@ class Gateway:
             else Health(HealthStatus.UNHEALTHY, 1.0, "connection refused"),
             ready=ready,
             reason="" if ready else "unhealthy",
+            priority=config.priority,
         )
 
     def other_worker(self) -> OtherWorker:

@@ -9,7 +9,9 @@ flight is attempts in flight divided by answers per second, so no attempt needs 
 The law of this file:
 
 - a backend is *silent* when at least two attempts of this worker, and five of all workers, wait for it, none
-  of them new, and it gave no answer for several times as long as others take, while others did;
+  of them new, and it gave no answer for several times as long as others take, while at least half of the
+  others did. Those others are the ready ones that answered lately, or that attempts wait for now: who had
+  nothing to do, as a standby or behind a hash, shows nothing by its silence;
 - silence suspends it: no new attempts until it answers, or for a second after nobody waits any more. It is
   no evidence yet, as a backend may pause;
 - an attempt that waits for more than a second at a silent backend, and longer than what this pool was seen to
@@ -95,6 +97,7 @@ def is_silent(
     Args:
         waiting_since: Since when each attempt of this worker waits for it.
         in_flight: Attempts of all workers.
+        others: Of the backends that have work.
         seconds: The `patience`.
     """
     old = sum(now - since >= seconds for since in waiting_since)

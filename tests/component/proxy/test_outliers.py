@@ -6,6 +6,7 @@ There is no control process here: the worker's own skips must do.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -122,6 +123,25 @@ class TestBlackHoles:
             if strategy == "round_robin":
                 # the time-out of 15 s is far away: that they hang was found without it
                 assert any(entry.accuses for entry in entries)
+
+    async def test_one_that_hangs_beside_standbys(self) -> None:
+        """Who has nothing to do does not speak for it: with as many standbys it is found just as soon."""
+        async with AsyncExitStack() as stack:
+            scripts = [hanging, *[slowly] * 7]
+            backends = [await stack.enter_async_context(ScriptedBackend(script)) for script in scripts]
+            urls = [backend.url for backend in backends]
+            configuration = one_pool(*urls, pool={"strategy": "round_robin", "on_abandon": "cancel"})
+            for standby in configuration["pools"]["pcs"]["backends"][4:]:
+                standby["priority"] = 1
+            gateway = await stack.enter_async_context(Gateway(configuration))
+            bad, *others = gateway.plane.pools["pcs"].balancer.members
+            loading = asyncio.create_task(load(gateway, 4000, "GET /", clients=16))
+            await until(lambda: bad.own.is_suspended)
+            loading.cancel()
+            await asyncio.gather(loading, return_exceptions=True)
+
+            assert not any(backend.requests for backend in backends[4:])
+            assert not any(other.own.is_suspended for other in others)
 
     @pytest.mark.parametrize(("workers", "requests"), [(1, 5), (3, 5), (4, 3), (8, 1), (30, 1)])
     async def test_workers_hold_back_no_more_than_fifteen_together(self, workers: int, requests: int) -> None:
