@@ -150,9 +150,12 @@ class Acceptor:
                 )
                 has_arrived = True
         except OSError:
-            accepted.close()
-        if not has_arrived:
-            self._plane.connections.count_arriving(-1)
+            pass  # the client is gone already
+        finally:
+            # whatever it was: a count that stays would hold this worker back from accepting for good
+            if not has_arrived:
+                accepted.close()
+                self._plane.connections.count_arriving(-1)
 
     def close(self) -> None:
         """Accept what is queued, then no more: who was let in by the kernel is served."""

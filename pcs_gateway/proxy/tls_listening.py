@@ -156,6 +156,20 @@ async def serve_tls(
     )
     await loop.connect_accepted_socket(lambda: transport, accepted)
     try:
+        return await _end_of_handshake(plane, tls, transport, handshake)
+    except BaseException:
+        transport.abort()
+        raise
+
+
+async def _end_of_handshake(
+    plane: DataPlane,
+    tls: ListenerTls,
+    transport: TlsTransport,
+    handshake: asyncio.Future[HandshakeFailure | None],
+) -> bool:
+    """Wait for it; a client whose handshake fails is told so and sent away, and False returned."""
+    try:
         async with asyncio.timeout(tls.config.handshake_timeout):
             failure = await handshake
     except TimeoutError:

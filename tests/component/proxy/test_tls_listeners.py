@@ -65,6 +65,14 @@ def dns_names(client: RawClient) -> list[str]:
     return [name for _, name in found]
 
 
+def hello(context: ssl.SSLContext) -> bytes:
+    """The first message of a client's handshake."""
+    sent = ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), sent, server_hostname="localhost").do_handshake()
+    return sent.read()
+
+
 class TestHandshake:
     @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
     async def test_clients_of_both_versions_are_served(
@@ -165,6 +173,26 @@ class TestHandshake:
                 assert b"" == await client.read_end()
 
             assert await counted(gateway, "tls_handshake_abandoned")
+
+    @pytest.mark.parametrize("is_parting", [False, True])
+    async def test_task_that_ends_early_leaves_nothing(
+        self, authority: Authority, *, is_parting: bool
+    ) -> None:
+        """Whatever ends it, while it waits for the client or parts from it: nothing stays counted or open."""
+        async with serving(authority.pair()) as (gateway, _), gateway.client() as client:
+            if is_parting:
+                client.writer.write(b"\x00" * 100)
+                assert await counted(gateway, "tls_handshake_malformed")
+            else:
+                client.writer.write(hello(authority.client()))
+                await client.reader.readexactly(1)
+            (task,) = gateway.acceptor.under_way
+            assert 1 == gateway.row.client_connections
+            task.cancel()
+            await asyncio.wait([task])
+
+            assert 0 == gateway.row.client_connections
+            await client.read_end()
 
     async def test_garbage_gets_a_clean_end(self, authority: Authority) -> None:
         """No reset, however much there is of it."""
