@@ -9,8 +9,9 @@ only when the peer's address is on the trust list; everybody else's word is repl
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
+from pcs_gateway.http.networks import Networks
 from pcs_gateway.http.request_fields import RequestFields
 
 PSEUDONYM = b"pcs-gateway"
@@ -19,8 +20,6 @@ VIA = b"Via: 1.1 " + PSEUDONYM + b"\r\n"
 _SAID = (b"X-Forwarded-For", b"X-Forwarded-Proto", b"X-Forwarded-Host", b"Forwarded")
 _PASSED_ON = (b"X-Forwarded-Port", b"X-Forwarded-Prefix", b"X-Real-IP")
 """Words about the client that the gateway never says itself: only those of a trusted peer are passed on."""
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Client:
@@ -49,20 +48,13 @@ class Forwarding:
     __slots__ = ("_trusted", "_writes_rfc7239", "_writes_x_forwarded")
 
     def __init__(self, trusted_proxies: Iterable[str], style: str) -> None:
-        self._trusted: Sequence[Network] = [
-            ipaddress.ip_network(text, strict=False) for text in trusted_proxies
-        ]
+        self._trusted = Networks(trusted_proxies)
         self._writes_x_forwarded = style in ("x-forwarded", "both")
         self._writes_rfc7239 = style in ("rfc7239", "both")
 
     def is_trusted(self, address: str) -> bool:
         """Tell whether an IP literal is on the trust list; what is no IP literal is not."""
-        try:
-            parsed = ipaddress.ip_address(address.partition("%")[0])
-        except ValueError:
-            return False
-        mapped = getattr(parsed, "ipv4_mapped", None)
-        return any((mapped or parsed) in network for network in self._trusted)
+        return address in self._trusted
 
     def client(self, before: Client, address: str) -> Client:
         """Describe the peer of a connection, of which all but the address is known."""

@@ -7,12 +7,12 @@ counts for nothing, so a client that keeps to the rate again is served again.
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pcs_gateway.http.memo import Memo
+from pcs_gateway.http.networks import Networks, read_address
 from pcs_gateway.http.refusals import Refusal, RequestRefused
 from pcs_gateway.processes.client_cells import Cells
 
@@ -46,14 +46,11 @@ class RateLimited(RequestRefused):
 
 def address_key(address: str) -> bytes:
     """Give what is one client: an IPv4 address, or the first 64 bits of an IPv6 address."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
+    parsed = read_address(address)
+    if parsed is None:
         return b"?" + address.encode("utf-8")
-    if isinstance(parsed, ipaddress.IPv4Address):
+    if parsed.version == 4:
         return b"4" + parsed.packed
-    if parsed.ipv4_mapped is not None:
-        return b"4" + parsed.ipv4_mapped.packed
     return b"6" + parsed.packed[:_IPV6_PREFIX_BYTES]
 
 
@@ -68,25 +65,6 @@ def field_value(fields: RequestFields, name: bytes) -> bytes:
     if lowered.find(b"\n%b:" % name, start) >= 0:
         return fields.values[name]
     return section[start : section.find(b"\r", start)].strip(b" \t")
-
-
-class Networks:
-    """A list of networks, asked for addresses."""
-
-    __slots__ = ("_networks",)
-
-    def __init__(self, networks: Sequence[str]) -> None:
-        self._networks = [ipaddress.ip_network(text, strict=False) for text in networks]
-
-    def __contains__(self, address: str) -> bool:
-        if not self._networks:
-            return False
-        try:
-            parsed = ipaddress.ip_address(address.partition("%")[0])
-        except ValueError:
-            return False
-        mapped = getattr(parsed, "ipv4_mapped", None)
-        return any((mapped or parsed) in network for network in self._networks)
 
 
 class RateLimit:
