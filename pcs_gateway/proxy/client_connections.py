@@ -71,12 +71,20 @@ class ClientConnections(set["DownstreamConnection"]):
         return f"<ClientConnections: {len(self)}, at most {self.most or 'any number'} of a client>"
 
     def cap(self, most: int) -> None:
-        """Let each client hold so many connections from now on; those that are open are only counted."""
+        """
+        Let each client hold so many connections from now on; those that are open are only counted.
+
+        Whoever counted before and still does is not touched: other workers read meanwhile.
+        """
         self.most = most
-        for connection in list(self._counted):
-            self._stop_counting(connection)
-        for connection in self if most else ():
-            self._count(connection)
+        for connection in self:
+            is_counted = connection in self._counted
+            if self._is_capped(connection) == is_counted:
+                continue
+            if is_counted:
+                self._stop_counting(connection)
+            else:
+                self._count(connection)
 
     def opened(self, connection: DownstreamConnection) -> None:
         """Count a client's connection; refuse it when its client has enough."""
@@ -85,7 +93,7 @@ class ClientConnections(set["DownstreamConnection"]):
             self._arriving -= 1
         self._show()
         self._plane.recorder.count_connection(opened=True)
-        if self.most and self._count(connection) > self.most:
+        if self._is_capped(connection) and self._counts.held(self._count(connection)) > self.most:
             connection.refuse(Refusal.TOO_MANY_CONNECTIONS, b"", self._plane.monotonic())
 
     def closed(self, connection: DownstreamConnection) -> None:
@@ -110,13 +118,15 @@ class ClientConnections(set["DownstreamConnection"]):
     def _show(self) -> None:
         self._row.client_connections = len(self) + self._arriving
 
-    def _count(self, connection: DownstreamConnection) -> int:
-        """Count a connection for its client; return how many that holds. Trusted proxies are many clients."""
-        if connection.client.is_trusted:
-            return 0
+    def _is_capped(self, connection: DownstreamConnection) -> bool:
+        """Whether it counts for its client; trusted proxies are many clients."""
+        return self.most > 0 and not connection.client.is_trusted
+
+    def _count(self, connection: DownstreamConnection) -> Cells:
+        """Count a connection for its client."""
         cells = self._counted[connection] = self._counts.cells(address_key(connection.client.address))
         self._counts.add(cells, 1)
-        return self._counts.held(cells)
+        return cells
 
     def _stop_counting(self, connection: DownstreamConnection) -> None:
         self._counts.add(self._counted.pop(connection), -1)

@@ -117,6 +117,7 @@ class DataPlane:
         self._members: dict[tuple[int, int], UpstreamMember] = {}
         self._leaving: dict[tuple[int, int], UpstreamMember] = {}
         self._second = -1
+        self._trusted_proxies: tuple[str, ...] = ()
         self.date_line = b""
         self.wall_offset = 0.0
         self.is_draining = False
@@ -152,6 +153,8 @@ class DataPlane:
         self.timeouts = timeouts
         self.header_bytes = limits.header_bytes
         self.client_idle = timeouts.client_idle
+        is_trust_new = forwarding.trusted_proxies != self._trusted_proxies
+        self._trusted_proxies = forwarding.trusted_proxies
         self.forwarding = Forwarding(forwarding.trusted_proxies, forwarding.forwarded)
         self.writes_server_timing = forwarding.server_timing
         name = forwarding.request_id_header.encode("latin-1")
@@ -173,7 +176,8 @@ class DataPlane:
             for route in routes
         )
         for connection in self.connections:
-            connection.client = self.forwarding.client(connection.client, connection.client.address)
+            if is_trust_new:
+                connection.client = self.forwarding.client(connection.client, connection.client.address)
             connection.forget_written()
         self.connections.cap(limits.connections_per_client or 0)
 

@@ -341,6 +341,36 @@ class TestConnectionsPerClient:
             async with gateway.client() as fourth:
                 assert 200 == (await fourth.ask("GET /")).status
 
+    async def test_a_reload_touches_no_count_that_stays(self) -> None:
+        """Other workers read meanwhile; only who becomes a trusted proxy, or ceases to be one, changes."""
+        limits = {"connections_per_client": 5}
+        async with talking(echoing, limits=limits, forwarding=NOBODY) as (client, gateway, backend):
+            await client.ask("GET /")
+            counts = gateway.plane.connections._counts
+            (cells,) = gateway.plane.connections._counted.values()
+            watched = counts._own = WatchedCells(counts._own)  # type: ignore[assignment]
+            held = []
+            for forwarding in (NOBODY, {"trusted_proxies": ["127.0.0.1"]}, NOBODY):
+                gateway.reload(one_pool(backend.url, limits={**limits}, forwarding=forwarding))
+                held.append((counts.held(cells), len(watched.written)))
+
+            assert [(1, 0), (0, 2), (1, 4)] == held
+
+
+class WatchedCells:
+    """Cells of a row that remember what was written."""
+
+    def __init__(self, cells: memoryview) -> None:
+        self._cells = cells
+        self.written: list[int] = []
+
+    def __getitem__(self, cell: int) -> int:
+        return self._cells[cell]
+
+    def __setitem__(self, cell: int, value: int) -> None:
+        self.written.append(value)
+        self._cells[cell] = value
+
 
 class TestRoom:
     async def test_longest_idle_make_room(self) -> None:
