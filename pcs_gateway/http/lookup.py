@@ -9,9 +9,20 @@ from __future__ import annotations
 
 
 def field_value(section: bytes, name: bytes) -> bytes:
-    """Give the value of the first field called `name` (lower case), trimmed; empty when there is none."""
-    start = _after(section.lower(), name, 0)
-    return _value(section, start) if start else b""
+    """
+    Give the value of the field called `name` (lower case), trimmed; empty when there is none.
+
+    Of a field that comes several times it is all values, in order and joined by ", " (RFC 9110 section 5.3):
+    whoever asks for the same field sees the same value, and an intermediary may have joined them before.
+    """
+    lowered = section.lower()
+    start = _after(lowered, name, 0)
+    if not start:
+        return b""
+    value = _value(section, start)
+    while start := _after(lowered, name, start):
+        value += b", " + _value(section, start)
+    return value
 
 
 def cookie_value(section: bytes, name: bytes) -> bytes:

@@ -11,13 +11,13 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pcs_gateway.http.lookup import field_value
 from pcs_gateway.http.memo import Memo
 from pcs_gateway.http.networks import Networks, read_address
 from pcs_gateway.http.refusals import Refusal, RequestRefused
 from pcs_gateway.processes.client_cells import Cells
 
 if TYPE_CHECKING:
-    from pcs_gateway.http.request_fields import RequestFields
     from pcs_gateway.processes.rate_table import RateTable, SharedRate, Standing
     from pcs_gateway.proxy.admission_config import RateLimitConfig
     from pcs_gateway.proxy.config import RouteConfig
@@ -54,19 +54,6 @@ def address_key(address: str) -> bytes:
     return b"6" + parsed.packed[:_IPV6_PREFIX_BYTES]
 
 
-def field_value(fields: RequestFields, name: bytes) -> bytes:
-    """Give the value of a field by its lower-cased name: of a repeated one all, of an absent one none."""
-    section = b"\n" + fields.section
-    lowered = section.lower()
-    start = lowered.find(b"\n%b:" % name)
-    if start < 0:
-        return b""
-    start += len(name) + 2
-    if lowered.find(b"\n%b:" % name, start) >= 0:
-        return fields.values[name]
-    return section[start : section.find(b"\r", start)].strip(b" \t")
-
-
 class RateLimit:
     """
     One limit as it stands in the configuration, for one worker.
@@ -90,7 +77,7 @@ class RateLimit:
         """Give the cells that a request counts in; none for a client that is exempt."""
         by_address = self._by_address[exchange.client]
         if by_address and self._header:
-            value = field_value(exchange.fields, self._header)
+            value = field_value(exchange.fields.section, self._header)
             if value:
                 return self._by_value[value]
         return by_address

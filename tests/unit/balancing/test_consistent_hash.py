@@ -195,6 +195,12 @@ class TestKeys:
                 Request(fields={"X-Tenant": "b"}),
             ),
             (
+                "header:X-Tenant",
+                Request(fields={"X-Tenant": "a", "x-tenant": "b"}),
+                Request(fields={"X-Tenant": "a, b"}),
+                Request(fields={"X-Tenant": "a"}),
+            ),
+            (
                 "cookie:session",
                 Request(fields={"Cookie": "session=1"}),
                 Request(b"/b", "192.0.2.2", {"Cookie": "a=b; session=1"}),

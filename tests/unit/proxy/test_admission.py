@@ -5,14 +5,12 @@ from __future__ import annotations
 import pytest
 
 from pcs_gateway.config.model import GatewayConfig
-from pcs_gateway.http.request_fields import RequestFieldsReader
 from pcs_gateway.processes.rate_table import RateTable
 from pcs_gateway.processes.scoreboard import Role, Scoreboard
 from pcs_gateway.proxy.admission import (
     RateLimited,
     address_key,
     admissions,
-    field_value,
     named_limits,
 )
 
@@ -50,25 +48,6 @@ class TestAddresses:
     def test_are_two_clients(self, one: str, other: str) -> None:
         """Others."""
         assert address_key(one) != address_key(other)
-
-
-class TestFieldValues:
-    @pytest.mark.parametrize(
-        ("section", "value"),
-        [
-            (b"Host: a\r\nX-API-Key: secret \r\n", b"secret"),
-            (b"x-api-KEY:secret\r\nHost: a\r\n", b"secret"),
-            (b"Host: a\r\nX-API-Key: one\r\nx-api-key: two\r\n", b"one, two"),
-            (b"Host: a\r\nOld-X-API-Key: one\r\n", b""),
-            (b"Host: a\r\nX-Note: x-api-key: one\r\n", b""),
-            (b"Host: a\r\nX-API-Key:\r\n", b""),
-        ],
-    )
-    def test_value_is_that_of_the_field(self, section: bytes, value: bytes) -> None:
-        """Whatever its spelling and place; a field that only contains the name is another one."""
-        fields = RequestFieldsReader(b"x-request-id", 100).read(section)
-
-        assert value == field_value(fields, b"x-api-key")
 
 
 class TestLimitsOfARoute:
