@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from pcs_gateway.backends.backend import HealthStatus
 from pcs_gateway.backends.member import FAILURE_SECONDS, Instances, Lease, Member
-from pcs_gateway.balancing.levels import NEARLY_ALL, judge_levels
+from pcs_gateway.balancing.levels import NEARLY_ONE, judge_levels
 from pcs_gateway.balancing.slow_start import Pacing, set_ramps
 from pcs_gateway.balancing.strategy import LoadBalancingStrategy, PCSRequest
 from pcs_gateway.errors import NoHealthyInstances
@@ -65,7 +65,7 @@ class Rules(NamedTuple):
 NO_RULES = Rules()
 
 
-class Standby(NamedTuple):
+class LevelInstances(NamedTuple):
     """
     The members of one level that take part.
 
@@ -120,7 +120,7 @@ class LoadBalancer:
         self._is_exact = False
         self._refresh_at = 0.0
         self._rules = NO_RULES
-        self.levels: tuple[Standby, ...] = ()
+        self.levels: tuple[LevelInstances, ...] = ()
         self._needs_care = False
         self._changes_with_time = False
 
@@ -165,12 +165,12 @@ class LoadBalancer:
             if instances is None or instances.weights != tuple([member.weight for member in taking]):
                 instances = Instances(taking)
             if taking:
-                levels.append(Standby(until, instances, set_ramps(instances, now, rules.slow_start)))
+                levels.append(LevelInstances(until, instances, set_ramps(instances, now, rules.slow_start)))
         self.levels = tuple(levels)
         first = next((level for level in levels if level.until), None)
         self.instances = first.instances if first else Instances(())
         is_warming = any(level.pacing for level in levels)
-        self._needs_care = is_warming or (first is not None and first.until < NEARLY_ALL)
+        self._needs_care = is_warming or (first is not None and first.until < NEARLY_ONE)
         self._changes_with_time = is_warming or bool(skipped)
 
     def skip(self, member: Member, until: float, now: float) -> None:
@@ -245,7 +245,11 @@ class LoadBalancer:
         return self._lease_any(level, request, None, tried)
 
     def _lease_any(
-        self, level: Standby, request: PCSRequest | None, first: Member | None, tried: Collection[Member]
+        self,
+        level: LevelInstances,
+        request: PCSRequest | None,
+        first: Member | None,
+        tried: Collection[Member],
     ) -> Lease | None:
         """Lease somebody of this level, else of another: a full level spills over, too."""
         for one in (level, *[other for other in self.levels if other is not level]):
@@ -259,7 +263,9 @@ class LoadBalancer:
             raise NoHealthyInstances(self.name, self.explain())
         return None
 
-    def _offer(self, level: Standby, request: PCSRequest | None, first: Member | None) -> Iterator[Member]:
+    def _offer(
+        self, level: LevelInstances, request: PCSRequest | None, first: Member | None
+    ) -> Iterator[Member]:
         """Give the members of a level in the order in which they are asked."""
         strategy, instances, pacing = self.strategy, level.instances, level.pacing
         first = first or strategy.select_instance(instances, request)

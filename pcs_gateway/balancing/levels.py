@@ -31,7 +31,7 @@ from pcs_gateway.backends.backend import Backend
 OVERPROVISIONING = 1.4
 """How many times the traffic of normal days a level is taken to be able to carry (Envoy has the same)."""
 
-NEARLY_ALL = 1.0 - 1e-9
+NEARLY_ONE = 1.0 - 1e-9
 """Sums of shares are not exact."""
 
 
@@ -86,7 +86,7 @@ def judge_levels(
     if skipped and not any(healths) and not panic_threshold:
         return judge_levels(backends, panic_threshold)
     total = sum(healths)
-    is_short = total < NEARLY_ALL or len(groups) == 1
+    is_short = total < NEARLY_ONE or len(groups) == 1
     loads = _loads(healths, [group.counted_weight if panic_threshold else 0 for group in groups])
     return tuple(
         _judge(group, load, panic_threshold if is_short else 0.0)
@@ -109,7 +109,7 @@ def _group(backends: Sequence[Backend], priority: int, skipped: Collection[int])
 
 def _loads(healths: Sequence[float], counted_weights: Sequence[int]) -> list[float]:
     total = sum(healths)
-    if total >= NEARLY_ALL:
+    if total >= NEARLY_ONE:
         left = 1.0
         loads = []
         for health in healths:

@@ -50,7 +50,7 @@ _LINGER_SECONDS = 60.0
 """How long the row of a worker that is gone is still read."""
 
 
-Standing = tuple[int, int, int, int, int, int, int, int]
+BucketState = tuple[int, int, int, int, int, int, int, int]
 """
 What a look at one key found: how far ahead the moment is when a request may pass (0 or less: it may now),
 the moment of the look, the key's first cell with its due time and base, the second with its own. Times in
@@ -130,7 +130,7 @@ class SharedRate:
         self._horizon = self._tolerance + 2 * _LARGEST_DEBT + int(_AHEAD_SECONDS * self._scale)
         self.cells = keyed.cells
 
-    def look(self, cells: Cells, now: float) -> Standing:
+    def look(self, cells: Cells, now: float) -> BucketState:
         """Return how a key stands; nothing is counted."""
         table = self._table
         if table.head[CHANGES] != table.seen or now > table.review:
@@ -169,13 +169,13 @@ class SharedRate:
         ahead = (due if due < other_due else other_due) - self._tolerance - at  # noqa: FURB136 (no call)
         return ahead, at, first, due, base, second, other_due, other_base
 
-    def wait(self, standing: Standing) -> float:
+    def wait(self, state: BucketState) -> float:
         """Return the seconds until a request may pass; 0.0 when it may now."""
-        return max(standing[0], 0) / self._scale
+        return max(state[0], 0) / self._scale
 
-    def take(self, standing: Standing) -> None:
+    def take(self, state: BucketState) -> None:
         """Count one request that passes."""
-        _, at, first, one, base, second, other, other_base = standing
+        _, at, first, one, base, second, other, other_base = state
         # Busy neighbours may have brought one cell so far that this key alone, and all that workers can miss
         # of each other, would never: it says more than enough already, and must not grow without end.
         most = at + self._tolerance + UNITS * len(self._table.rows)

@@ -18,7 +18,7 @@ from pcs_gateway.http.refusals import Refusal, RequestRefused
 from pcs_gateway.processes.client_cells import Cells
 
 if TYPE_CHECKING:
-    from pcs_gateway.processes.rate_table import RateTable, SharedRate, Standing
+    from pcs_gateway.processes.rate_table import BucketState, RateTable, SharedRate
     from pcs_gateway.proxy.admission_config import RateLimitConfig
     from pcs_gateway.proxy.config import RouteConfig
     from pcs_gateway.proxy.exchange import Exchange
@@ -105,21 +105,21 @@ class Admission:
             RateLimited: It may not.
         """
         now = exchange.received
-        found: list[tuple[SharedRate, Standing]] = []
+        found: list[tuple[SharedRate, BucketState]] = []
         longest = 0.0
         for limit in self._limits:
             cells = limit.cells(exchange)
             if not cells:
                 continue
             shared = limit.shared
-            standing = shared.look(cells, now)
-            if standing[0] > 0:
-                longest = max(shared.wait(standing), longest)
-            found.append((shared, standing))
+            state = shared.look(cells, now)
+            if state[0] > 0:
+                longest = max(shared.wait(state), longest)
+            found.append((shared, state))
         if longest:
             raise RateLimited(longest)
-        for shared, standing in found:
-            shared.take(standing)
+        for shared, state in found:
+            shared.take(state)
 
 
 def named_limits(

@@ -27,10 +27,10 @@ def share(workers: int, rate: float, burst: int, scoreboard: Scoreboard | None =
 
 def admit(limit: SharedRate, cells: Cells, now: float) -> bool:
     """Ask, and count when it may pass."""
-    standing = limit.look(cells, now)
-    if limit.wait(standing):
+    state = limit.look(cells, now)
+    if limit.wait(state):
         return False
-    limit.take(standing)
+    limit.take(state)
     return True
 
 
@@ -178,9 +178,9 @@ class TestSeveralWorkers:
         """Two workers that find a full bucket and do not see each other write two bases; neither is lost."""
         one, other = share(2, 1.0, 1)
         cells = one.cells(b"a")
-        standings = one.look(cells, LATE), other.look(cells, LATE + later)
-        one.take(standings[0])
-        other.take(standings[1])
+        states = one.look(cells, LATE), other.look(cells, LATE + later)
+        one.take(states[0])
+        other.take(states[1])
 
         assert not admit(one, cells, LATE + later + 1.2)
         assert admit(one, cells, LATE + 2.01)
@@ -282,9 +282,9 @@ class Crowd:
         worker = self.chance.choice(sorted(self._idle))
         self._idle.discard(worker)
         moment = self.now
-        standing = self.limits[worker].look(self.cells, moment)
-        if not self.limits[worker].wait(standing):
-            self.limits[worker].take(standing)
+        state = self.limits[worker].look(self.cells, moment)
+        if not self.limits[worker].wait(state):
+            self.limits[worker].take(state)
             self.admitted.append(moment)
         self._idle.add(worker)
 
