@@ -46,7 +46,8 @@ class Member:
         in_flight: This worker's attempts that have not ended.
         others: All other workers' attempts, as last read from the scoreboard.
         latency: Average time to first byte in seconds; 0.0 before the first. Where the strategy uses it.
-        waiting: Mean age in seconds of this worker's attempts that wait for a first byte; the same.
+        waiting: Mean age in seconds of this worker's attempts that wait for a connection or a first byte; the
+            same.
         measured: Attempts of this worker that are in the average, and `measured_seconds` their sum.
         consecutive_failures: Gateway failures in a row that this worker saw.
         successes: Attempts of this worker that succeeded, ever.

@@ -348,7 +348,7 @@ class DataPlane:
             look_after(exchange, now)
         for pool in self.pools.values():
             if pool.uses_latency:
-                self._latencies.observe(self, pool.balancer.members, now)
+                self._latencies.observe(self.evidence.hangs, pool.balancer.members, now)
             pool.tick(now)
             self.evidence.tick(pool, now)
         self.evidence.end_tick(now)

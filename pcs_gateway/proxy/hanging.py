@@ -1,8 +1,10 @@
 """
-Watches attempts that wait for an answer, with each sweep: which backends are silent, and what that costs.
+Watches attempts that wait for an answer, with each sweep: for how long, which backends are silent, and what
+that costs.
 
-The sweep shows every exchange (`look_at`), then each pool is looked at (`look`), then what was
-gathered is forgotten. What silence is stands in `backends.outlier.hanging`.
+The sweep shows every exchange (`look_at`), then each pool is looked at (`mean_wait`, `look`), then what was
+gathered is forgotten. An attempt is known by its lease, which it keeps when another exchange takes it over.
+What silence is stands in `backends.outlier.hanging`.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from pcs_gateway.backends.outlier.hanging import (
 from pcs_gateway.proxy.phases import CONNECTING, STREAMING, WAITING
 
 if TYPE_CHECKING:
-    from pcs_gateway.backends.member import Member
+    from pcs_gateway.backends.member import Lease, Member
     from pcs_gateway.proxy.exchange import Exchange
 
 _Waits = tuple["Exchange", float]
@@ -34,7 +36,7 @@ class HangWatch:
 
     def __init__(self) -> None:
         self._waiting: dict[Member, list[_Waits]] = {}
-        self._counted: dict[Exchange, Member] = {}
+        self._counted: set[Lease] = set()
         self._old: dict[Exchange, tuple[str, float]] = {}
         self._slowest: dict[str, tuple[float, float]] = {}
         self._last_look = 0.0
@@ -43,7 +45,12 @@ class HangWatch:
         return f"<HangWatch: {len(self._counted)} attempts given up>"
 
     def look_at(self, exchange: Exchange) -> None:
-        """Note an exchange if it waits for a connection or a response head."""
+        """Note an exchange that waits for a connection or a response head, and the hedge beside it alike."""
+        self._note(exchange)
+        if exchange.hedge is not None:
+            self._note(exchange.hedge)
+
+    def _note(self, exchange: Exchange) -> None:
         phase = exchange.phase
         if phase < CONNECTING or phase > WAITING or not exchange.is_watched or not exchange.is_request_sent:
             return
@@ -56,9 +63,17 @@ class HangWatch:
         """Give how many attempts wait for this backend."""
         return len(self._waiting.get(member, ()))
 
+    def mean_wait(self, member: Member, now: float) -> float:
+        """Give the mean age in seconds of the attempts that wait for this backend; 0.0 when none does."""
+        waiting = self._waiting.get(member)
+        return sum([now - since for _, since in waiting]) / len(waiting) if waiting else 0.0
+
     def is_counted(self, exchange: Exchange, member: Member) -> bool:
         """Tell whether the attempt was given up already: it must not be counted again."""
-        return bool(self._counted) and self._counted.get(exchange) is member
+        if not self._counted:
+            return False
+        leases = (exchange.lease, exchange.hedge.lease if exchange.hedge is not None else None)
+        return any(lease in self._counted and lease.member is member for lease in leases if lease is not None)
 
     def since_last_look(self, now: float) -> float:
         """Give the seconds since the last sweep."""
@@ -88,19 +103,18 @@ class HangWatch:
             failed = [
                 exchange
                 for exchange, since in waiting
-                if now - since >= limit and self._counted.get(exchange) is not member
+                if now - since >= limit and exchange.lease not in self._counted
             ]
-            for exchange in failed:
-                self._counted[exchange] = member
+            self._counted.update([exchange.lease for exchange in failed if exchange.lease is not None])
             yield member, failed
 
     def forget(self, now: float) -> None:
         """All pools were looked at."""
-        waiting = {exchange for members in self._waiting.values() for exchange, _ in members}
+        waiting = {exchange for waits in self._waiting.values() for exchange, _ in waits}
         self._waiting = {}
         self._last_look = now
         if self._counted:
-            self._counted = {one: member for one, member in self._counted.items() if one in waiting}
+            self._counted &= {exchange.lease for exchange in waiting}
         if self._old:
             self._learn([one for one in self._old if one not in waiting], now)
 

@@ -8,16 +8,14 @@ attempts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from pcs_gateway.backends.member import Member
-from pcs_gateway.proxy.phases import WAITING
 
 if TYPE_CHECKING:
     from pcs_gateway.processes.scoreboard import Row, Scoreboard
-    from pcs_gateway.proxy.data_plane import DataPlane
-    from pcs_gateway.proxy.exchange import Exchange
+    from pcs_gateway.proxy.hanging import HangWatch
 
 
 class _Seen(NamedTuple):
@@ -39,10 +37,10 @@ class Latencies:
         self._rows: list[int] = []
         self._seen: dict[int, dict[int, _Seen]] = {}
 
-    def observe(self, plane: DataPlane, members: Sequence[Member], now: float) -> None:
-        """Tell a pool's members all there is to tell."""
-        exchanges = [one.exchange for one in plane.connections if one.exchange is not None]
-        note_waiting([*exchanges, *plane.abandoned], members, now)
+    def observe(self, hangs: HangWatch, members: Sequence[Member], now: float) -> None:
+        """Tell a pool's members all there is to tell, `hangs` being what waits in this sweep."""
+        for member in members:
+            member.waiting = hangs.mean_wait(member, now)
         self.learn(members, now)
 
     def learn(self, members: Sequence[Member], now: float) -> None:
@@ -75,16 +73,3 @@ class Latencies:
                 mean = (seconds - before.seconds) / newly
                 if mean > 0.0:
                     member.learn_latency(mean, newly, now)
-
-
-def note_waiting(exchanges: Iterable[Exchange], members: Iterable[Member], now: float) -> None:
-    """Tell members how long, on average, the attempts have waited that wait for a first byte."""
-    ages: dict[Member, list[float]] = {}
-    for exchange in exchanges:
-        if exchange.phase == WAITING and exchange.matched.uses_latency and exchange.lease is not None:
-            member = exchange.lease.member
-            if member is not None:
-                ages.setdefault(member, []).append(now - exchange.sent)
-    for member in members:
-        waited = ages.get(member)
-        member.waiting = sum(waited) / len(waited) if waited else 0.0

@@ -383,6 +383,19 @@ class TestLoser:
 
             assert slow.latency > 0.02 > fast.latency
 
+    async def test_both_attempts_of_a_race_wait(self) -> None:
+        """A backend that a hedge waits for is as slow to a strategy as one that a first attempt waits for."""
+        pool = hedged(on_abandon="cancel") | {"strategy": "least_time"}
+        async with balancing(Held(), Held(), pool=pool) as (client, gateway, backends):
+            client.send("GET /")
+            await until(lambda: all(backend.requests for backend in backends))
+            gateway.jump(2)
+
+            assert [True, True] == [
+                2.0 <= member.waiting < 3.0 for member in gateway.plane.pools["pcs"].balancer.members
+            ]
+            client.reset()
+
     @pytest.mark.parametrize("on_abandon", ["finish", "cancel"])
     async def test_client_that_leaves_both(self, on_abandon: str) -> None:
         """Each ends as `on_abandon` says; there is one record."""

@@ -7,6 +7,7 @@ There is no control process here: the worker's own skips must do.
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from itertools import count
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from pcs_gateway.backends.outlier.ways import Bearing
 from pcs_gateway.telemetry.delta import Event
 from tests.fakes.backend import OK, Peer, Script, ScriptedBackend, answering, hanging, resetting
 from tests.fakes.gateway import Gateway, balancing, one_pool
+from tests.fakes.members import Request
 from tests.fakes.waiting import until
 
 UNAVAILABLE = b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"
@@ -63,6 +65,18 @@ async def load(gateway: Gateway, requests: int, head: str, clients: int = 8) -> 
                 await one.read_end() if "close" in head else await asyncio.wait_for(one.reader.read(1), 5)
 
     await asyncio.gather(*(client() for _ in range(clients)))
+
+
+def path_to(gateway: Gateway, home: str, next_one: str) -> str:
+    """A path that belongs to one backend, and without that to the other."""
+    balancer = gateway.plane.pools["pcs"].balancer
+    for number in count():
+        request = Request(b"/%d" % number)
+        first = balancer.strategy.select_instance(balancer.instances, request)
+        second = next(iter(balancer.strategy.order(balancer.instances, request, first)))
+        if (first.name, second.name) == (home, next_one):
+            return f"/{number}"
+    raise AssertionError
 
 
 def failures(gateway: Gateway, bearing: Bearing = Bearing.BACKEND) -> dict[str, int]:
@@ -195,6 +209,49 @@ class TestBlackHoles:
             assert len(backends[0].requests) - before == 10
             assert {} == failures(gateway)
             assert Event.BACKEND_SKIPS not in gateway.delta.events
+
+    async def test_one_that_hangs_before_hedges_is_blamed_once(self) -> None:
+        """An attempt that was given up is no second failure when it ends, whosever it is by then."""
+        may_answer, may_reset = asyncio.Event(), asyncio.Event()
+
+        async def late(peer: Peer) -> None:
+            await peer.request()
+            await may_answer.wait()
+            await peer.send(OK)
+
+        async def breaking(peer: Peer) -> None:
+            await peer.request()
+            await may_reset.wait()
+            peer.reset()
+
+        pool: dict[str, Any] = {
+            "strategy": "consistent_hash",
+            "hash_on": "path",
+            "hash_balance_factor": 100,
+            "hedge": {"after": "30ms", "budget": 1.0},
+            "retry": {"attempts": 0},
+        }
+        async with (
+            balancing(late, breaking, *[slowly] * 3, pool=pool) as (client, gateway, backends),
+            AsyncExitStack() as stack,
+        ):
+            fast, slow = path_to(gateway, "b2", "b3"), path_to(gateway, "b0", "b1")
+            for _ in range(100):
+                await client.ask(f"GET {fast}")
+            clients = [await stack.enter_async_context(gateway.client()) for _ in range(5)]
+            for one in clients:
+                one.send(f"GET {slow}")
+            await until(lambda: [5, 5] == [len(backend.requests) for backend in backends[:2]])
+            gateway.jump(1.2)
+            await client.ask(f"GET {fast}")
+            gateway.jump(0.1)
+            given_up = failures(gateway)
+            may_reset.set()
+            await until(lambda: gateway.in_flight == 5)
+            may_answer.set()
+            assert [200] * 5 == [(await one.read_answer()).status for one in clients]
+
+            assert {"b0": 5, "b1": 5} == given_up == failures(gateway)
 
     async def test_all_hang(self) -> None:
         """Nobody answers: there is nothing to compare with, and nobody is suspended."""
