@@ -92,6 +92,7 @@ class LoadBalancer:
     __slots__ = (
         "_changes_with_time",
         "_is_exact",
+        "_is_small",
         "_maximum",
         "_needs_care",
         "_others",
@@ -117,7 +118,7 @@ class LoadBalancer:
         self.instances = Instances(())
         self._maximum = max_per_backend
         self._others = others
-        self._is_exact = False
+        self._is_exact = self._is_small = False
         self._refresh_at = 0.0
         self._rules = NO_RULES
         self.levels: tuple[LevelInstances, ...] = ()
@@ -222,9 +223,20 @@ class LoadBalancer:
 
     def _read_others(self, now: float) -> None:
         cells = self._others.refresh(self.members)
-        self._is_exact = self.strategy.compares_loads and 0 < cells <= EXACT_CELLS
+        self._is_small = 0 < cells <= EXACT_CELLS
+        self._is_exact = self._is_small and self.strategy.compares_loads
         if not self._is_exact:
             self._refresh_at = now + (min(OLDEST, cells * SECONDS_PER_CELL) if cells else OLDEST)
+
+    def in_flight(self, now: float) -> int:
+        """
+        Give the attempts in flight on all members, over all workers.
+
+        This worker's are exact; the others' too in a small pool, and elsewhere as old as for a pick.
+        """
+        if self._is_small or now >= self._refresh_at:
+            self._read_others(now)
+        return sum([member.in_flight + member.others for member in self.members])
 
     def _make_way(
         self, lease: Lease, instances: Instances, request: PCSRequest | None, tried: Collection[Member]

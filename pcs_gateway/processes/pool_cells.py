@@ -1,11 +1,9 @@
-"""What the workers show each other of one pool on the scoreboard: waiters, in flight, limit, overload."""
+"""What the workers show each other of one pool on the scoreboard: waiters, limit, overload, budgets."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pcs_gateway.balancing.balancer import EXACT_CELLS, OLDEST, SECONDS_PER_CELL
 from pcs_gateway.processes.scoreboard import CONTROL_ROW
 
 if TYPE_CHECKING:
@@ -20,14 +18,12 @@ class PoolCells:
         slot: Index of the pool's cells in every row.
     """
 
-    __slots__ = ("_others", "_read_again", "_row", "_scoreboard", "slot")
+    __slots__ = ("_row", "_scoreboard", "slot")
 
     def __init__(self, scoreboard: Scoreboard, row: Row, slot: int) -> None:
         self.slot = slot
         self._scoreboard = scoreboard
         self._row = row
-        self._others = 0
-        self._read_again = 0.0
 
     def __repr__(self) -> str:
         return f"<PoolCells {self.slot} of row {self._row.index}>"
@@ -61,17 +57,6 @@ class PoolCells:
         """
         published = self._scoreboard.row(CONTROL_ROW).limits[self.slot]
         return published or max([row.limits[self.slot] for row in self._other_rows()], default=0)
-
-    def in_flight(self, columns: Sequence[int], now: float) -> int:
-        """Give the attempts in flight on these backends; the own exactly, others' as old as they may be."""
-        if now >= self._read_again:
-            rows = [row.in_flight for row in self._other_rows()]
-            self._others = sum([row[column] for row in rows for column in columns])
-            cells = len(rows) * len(columns)
-            if cells > EXACT_CELLS:
-                self._read_again = now + min(OLDEST, cells * SECONDS_PER_CELL)
-        mine = self._row.in_flight
-        return self._others + sum([mine[column] for column in columns])
 
     def _other_rows(self) -> list[Row]:
         mine, scoreboard = self._row.index, self._scoreboard

@@ -116,11 +116,7 @@ class Queue:
 
     def is_at_limit(self, now: float) -> bool:
         """Whether the pool's own limit on attempts in flight is reached."""
-        limit = self.limit
-        if not limit:
-            return False
-        columns = [member.column for member in self._pool.balancer.members]
-        return self._cells.in_flight(columns, now) >= limit
+        return 0 < self.limit <= self._pool.balancer.in_flight(now)
 
     def is_busy(self, now: float) -> bool:
         """Tell whether there is no backend to spare: somebody waits, in whatever worker, or a limit holds."""

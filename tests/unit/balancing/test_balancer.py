@@ -11,7 +11,7 @@ import pytest
 
 from pcs_gateway.backends.backend import AdministrativeState, Backend
 from pcs_gateway.backends.member import Member
-from pcs_gateway.balancing import LoadBalancer, StrategyContext
+from pcs_gateway.balancing import LoadBalancer, LoadBalancingStrategy, StrategyContext
 from pcs_gateway.balancing.balancer import EXACT_CELLS, OLDEST, SECONDS_PER_CELL
 from pcs_gateway.balancing.least_connections import LeastConnectionsStrategy
 from pcs_gateway.balancing.round_robin import RoundRobinStrategy
@@ -161,6 +161,40 @@ class TestOtherWorkers:
 
         assert lease is not None
         assert [1, 0] == [member.in_flight for member in members]
+
+
+class TestInFlight:
+    """What the limit of a whole pool is held against."""
+
+    def test_attempts_of_all_workers_on_all_members_count(self) -> None:
+        """Whoever is not ready any more still works on what it has."""
+        balancer = make_balancer(make_members(1, 1, 1, unready=[2]), Others({"b0": 10, "b2": 2}))
+        balancer.route_request(None, 1.0)
+
+        assert 13 == balancer.in_flight(1.0)
+
+    @pytest.mark.parametrize("strategy", [LeastConnectionsStrategy, RoundRobinStrategy])
+    def test_small_pool_is_exact(self, strategy: type[LoadBalancingStrategy]) -> None:
+        """Under every strategy: the others are read each time."""
+        others = Others({}, cells=EXACT_CELLS)
+        balancer = LoadBalancer("pool", strategy(StrategyContext(lambda: 0, Random(1))), LIMIT, others)
+        balancer.replace(make_members(1), LIMIT)
+        found = []
+        for others.in_flight["b0"] in (0, 3, 1):
+            found.append(balancer.in_flight(1.0))
+
+        assert [0, 3, 1] == found
+
+    def test_large_pool_reads_as_often_as_for_picks(self) -> None:
+        """The own count is exact all the same."""
+        others = Others({}, cells=1_000_000)
+        balancer = make_balancer(make_members(1, 1), others)
+        found = [balancer.in_flight(1.0)]
+        others.in_flight["b0"] = 10
+        balancer.route_request(None, 1.0)
+        found += [balancer.in_flight(1.0), balancer.in_flight(1.0 + 1.1 * OLDEST)]
+
+        assert ([0, 1, 11], 2) == (found, others.reads)
 
 
 class TestNobodyIsReady:

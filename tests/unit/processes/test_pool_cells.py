@@ -41,26 +41,6 @@ class TestWaiters:
         assert 0 == one.waiting_elsewhere()
 
 
-class TestInFlight:
-    def test_sum_over_workers_and_backends(self, scoreboard: Scoreboard) -> None:
-        """Those of the pool's columns only."""
-        scoreboard.row(1).in_flight[0], scoreboard.row(1).in_flight[2] = 1, 2
-        scoreboard.row(2).in_flight[0], scoreboard.row(2).in_flight[1] = 10, 50
-
-        assert 13 == cells(scoreboard, 1).in_flight([0, 2], 1000.0)
-
-    def test_own_count_is_exact_and_others_recent(self, scoreboard: Scoreboard) -> None:
-        """The others' rows are read again after a millisecond at the latest."""
-        one = cells(scoreboard, 1)
-        assert 0 == one.in_flight([0], 1000.0)
-        scoreboard.row(1).in_flight[0] = 1
-        scoreboard.row(2).in_flight[0] = 10
-
-        assert 11 == one.in_flight([0], 1000.0011)
-        scoreboard.row(1).in_flight[0] = 2
-        assert 12 == one.in_flight([0], 1000.0011)
-
-
 class TestLimit:
     def test_the_published_one(self, scoreboard: Scoreboard) -> None:
         """What the control process found is what counts."""
