@@ -14,6 +14,7 @@ from pcs_gateway.balancing.overload import retry_after
 from pcs_gateway.balancing.priority import Priority, judge_priority
 from pcs_gateway.balancing.waiting_line import WaitingLine
 from pcs_gateway.errors import NoHealthyInstances
+from pcs_gateway.http.lookup import field_value
 from pcs_gateway.http.refusals import Refusal
 from pcs_gateway.proxy.phases import QUEUED
 
@@ -175,7 +176,7 @@ class Queue:
         route = exchange.matched.priority
         if not self._priority_field or exchange.connection is None:
             return route
-        said = exchange.fields.values.get(self._priority_field, b"")
+        said = field_value(exchange.fields.section, self._priority_field)
         return judge_priority(route, said, is_trusted=exchange.connection.client.is_trusted)
 
     def _remove(self, exchange: Exchange, priority: Priority, now: float) -> float:
