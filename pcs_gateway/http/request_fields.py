@@ -114,7 +114,11 @@ class RequestFields:
         self.named = tokens = self._conclude(special)
         if spellings.own_names:
             self.named = tokens | spellings.own_names
-        dropped = [field for field in special if field[0] not in STAYING_KINDS and not self._stays(*field)]
+        dropped = [
+            field
+            for field in special
+            if field[0] < FIRST_SINGLE and field[0] not in STAYING_KINDS and not self._stays(*field)
+        ]
         cut = _cut(section, dropped) if tokens <= _USUAL_TOKENS else None
         if cut is None:
             # an identity belongs to the exchange, not to the connection, whatever Connection names
@@ -338,15 +342,20 @@ class RequestFieldsReader:
     __slots__ = ("_most_fields", "_parser", "_spellings", "known")
 
     def __init__(
-        self, request_id_name: bytes, most_fields: int, own_names: frozenset[bytes] = frozenset()
+        self,
+        request_id_name: bytes,
+        most_fields: int,
+        own_names: frozenset[bytes] = frozenset(),
+        single_names: frozenset[bytes] = frozenset(),
     ) -> None:
         """
         Read as configured.
 
         Args:
             own_names: Lower-cased names of fields that only the gateway may set.
+            single_names: Of fields by which clients are told apart; a request may have one of each.
         """
-        self._spellings = Spellings(request_id_name, own_names)
+        self._spellings = Spellings(request_id_name, own_names, single_names)
         self._most_fields = most_fields
         self._parser = SectionParser()
         self.known: Memo[bytes, RequestFields] = Memo(self.read, MEMO_SECTIONS, _is_short_section)

@@ -22,7 +22,7 @@ TRACE = 8
 FORWARDING = 9
 EXPECT = 10
 MAX_FORWARDS = 11
-FIRST_SINGLE = 32  # and so on, one for each name of SINGLE: they are told apart without a call
+FIRST_SINGLE = 32  # and so on, one for each name of SINGLE and of rate limits: told apart without a call
 
 USUAL_KINDS = frozenset((HOP_BY_HOP_KIND, CONNECTION, REQUEST_ID, TRACE, FORWARDING))
 
@@ -30,9 +30,8 @@ IDENTITY_KINDS = frozenset((REQUEST_ID, TRACE))
 
 _SINGLE_KINDS = {name: kind for kind, name in enumerate(SINGLE, FIRST_SINGLE)}
 
-STAYING_KINDS = frozenset(
-    (HOST, EXPECT, MAX_FORWARDS, *_SINGLE_KINDS.values()),
-)
+STAYING_KINDS = frozenset((HOST, EXPECT, MAX_FORWARDS))
+"""Beside the single ones."""
 
 _KINDS: dict[bytes, int] = {
     **_SINGLE_KINDS,
@@ -80,15 +79,29 @@ class Spellings(dict[bytes, int]):
     Attributes:
         own_names: Lower-cased names of further fields that only the gateway may set: dropped like those of
             the connection.
+
+    Args:
+        single_names: Lower-cased names of fields by which clients are told apart: whoever could send them
+            twice, or under a name that some backends read as the same, would be somebody else to us.
     """
 
     __slots__ = ("_kinds", "_request_id_name", "own_names")
 
-    def __init__(self, request_id_name: bytes, own_names: frozenset[bytes] = frozenset()) -> None:
+    def __init__(
+        self,
+        request_id_name: bytes,
+        own_names: frozenset[bytes] = frozenset(),
+        single_names: frozenset[bytes] = frozenset(),
+    ) -> None:
         super().__init__()
         self._request_id_name = request_id_name.lower()
         self.own_names = own_names
-        self._kinds = {**_KINDS, **dict.fromkeys(own_names, HOP_BY_HOP_KIND)}
+        singles = enumerate(sorted(single_names), FIRST_SINGLE + len(SINGLE))
+        self._kinds = {
+            **{name: kind for kind, name in singles},
+            **_KINDS,
+            **dict.fromkeys(own_names, HOP_BY_HOP_KIND),
+        }
 
     def __missing__(self, name: bytes) -> int:
         lowered = name.lower()

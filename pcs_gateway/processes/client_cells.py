@@ -15,14 +15,18 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Final
 
-RATE_CELLS: Final = 1 << 19
+RATE_CELLS: Final = 1 << 21
 """Cells of eight bytes in each row, for all rate limits together."""
 
-BANK_CELLS: Final = 1 << 16
-"""Cells of one rate limit, as long as there are no more than eight of them."""
+BANK_CELLS: Final = 1 << 18
+"""
+Cells of one rate limit, as long as there are no more than eight of them. So many that somebody who sends from
+all the 65,536 networks /64 of an IPv6 /48, three requests from each within a burst of five, takes the place of
+one other client in a hundred.
+"""
 
 MOST_RATE_LIMITS: Final = 64
-"""Limits at one time, those of routes included; each has at least 8192 cells."""
+"""Limits at one time, those of routes included; each has at least 32,768 cells."""
 
 CONNECTION_CELLS: Final = 1 << 16
 """Cells of four bytes in each row, for the connections that clients hold."""

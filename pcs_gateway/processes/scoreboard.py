@@ -57,7 +57,7 @@ _CLIENTS_AT = -(-(_HEAD_BYTES + ROWS * _ROW_BYTES) // 2**16) * 2**16
 _TABLE_BYTES = _CLIENTS_AT + ROWS * client_cells.ROW_BYTES
 _SECRET_AT = 8 * _CELL
 
-LAYOUT: Final = 5
+LAYOUT: Final = 6
 """
 Number of the layout below, first cell of the table; another one means other code: raise it with each change.
 

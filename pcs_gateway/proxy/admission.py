@@ -134,6 +134,12 @@ def named_limits(
     return named
 
 
+def key_names(everywhere: Sequence[RateLimitConfig], routes: Sequence[RouteConfig]) -> frozenset[bytes]:
+    """Give the lower-cased names of the fields by which limits tell clients apart."""
+    headers = [limit.header for _, limit in named_limits(everywhere, routes)]
+    return frozenset([header.lower().encode("latin-1") for header in headers if header])
+
+
 def admissions(
     table: RateTable, everywhere: Sequence[RateLimitConfig], routes: Sequence[RouteConfig]
 ) -> dict[str, Admission]:

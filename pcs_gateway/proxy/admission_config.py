@@ -32,8 +32,9 @@ class RateLimitConfig(Section):
 
     key: RateKey = "client_address"
     """What is counted apart: client_address (of IPv6 the first 64 bits), or header:NAME, where a request
-    without that field counts for its client's address. A client can send any value, so a limit by header
-    holds back nobody who is not known by it: put one by client_address beside it."""
+    without that field counts for its client's address. A request has that field once, else it is refused
+    (repeated_field). A client can send any value, so a limit by header holds back nobody who is not known by
+    it: put one by client_address beside it."""
 
     exempt: tuple[Network, ...] = ()
     """Clients that are not counted."""

@@ -19,7 +19,7 @@ from pcs_gateway.http.refusals import Refusal
 from pcs_gateway.http.request_fields import RequestFieldsReader
 from pcs_gateway.processes.pool_cells import PoolCells
 from pcs_gateway.processes.rate_table import RateTable
-from pcs_gateway.proxy.admission import admissions
+from pcs_gateway.proxy.admission import admissions, key_names
 from pcs_gateway.proxy.client_connections import ClientConnections
 from pcs_gateway.proxy.config import ForwardingConfig, LimitsConfig, RouteConfig, TimeoutsConfig
 from pcs_gateway.proxy.delays import Delays
@@ -161,8 +161,10 @@ class DataPlane:
         self.request_id_name = name.lower()
         self.request_id_start = name + b": "
         self.is_request_id_usual = name == b"X-Request-ID"
-        self.known_sections = RequestFieldsReader(self.request_id_name, limits.headers, own_names).known
         routes = tuple(routes)
+        self.known_sections = RequestFieldsReader(
+            self.request_id_name, limits.headers, own_names, key_names(rate_limits, routes)
+        ).known
         admission = admissions(self._rate_table, rate_limits, routes)
         self.router = Router(
             Route(

@@ -103,6 +103,24 @@ class TestKeys:
             assert [200, 200, 429] == await statuses(client, 3, "X-API-Key: two")
             assert [200, 200, 429] == await statuses(client, 3)
 
+    async def test_nobody_is_somebody_else_by_a_second_value(self) -> None:
+        """A field that limits go by comes once: repeated it is refused, and its double in CGI is dropped."""
+        limits = [{**SLOW, "key": "header:X-API-Key"}]
+        async with talking(echoing, rate_limits=limits) as (client, gateway, backend):
+            async with gateway.client() as other:
+                other.send("GET /", "X-API-Key: one", "x-api-key: new")
+                answer = await other.read_answer()
+            assert 400 == answer.status
+            assert b"repeated_field" in answer.body
+
+            assert [200, 200, 429] == await statuses(client, 3, "X_API_Key: one", "X-API-Key: two")
+            assert {("x-api-key", "two")} == {
+                (name, value)
+                for request in backend.requests
+                for name, value in request.fields.items()
+                if "api" in name
+            }
+
     async def test_new_values_do_not_escape_a_limit_by_address(self) -> None:
         """Both hold."""
         limits = [{**SLOW, "key": "header:X-API-Key"}, {"rate": "1/m", "burst": 4}]

@@ -31,7 +31,7 @@ class TestBanks:
         assert all(size & (size - 1) == 0 for _, size in banks)
 
     def test_a_few_limits_have_all_they_may_have(self) -> None:
-        """Up to eight limits have 65,536 cells each."""
+        """Up to eight limits have 262,144 cells each."""
         assert {BANK_CELLS} == {bank(number, 8)[1] for number in range(8)}
 
 

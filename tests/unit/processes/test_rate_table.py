@@ -149,11 +149,22 @@ class TestKeys:
         assert 2000 == admitted
         assert 0.0 < limit.wait(limit.look((1, 1), LATE)) < 0.5
 
+    def test_who_has_many_keys_takes_hardly_anybodys_place(self) -> None:
+        """All 65,536 networks of an IPv6 /48, three requests each within a burst of five."""
+        (limit,) = share(1, 5 / 60, 5)
+        for key in range(65_536):
+            cells = limit.cells(b"many %d" % key)
+            for _ in range(3):
+                admit(limit, cells, LATE)
+
+        held = sum(not admit(limit, limit.cells(b"other %d" % key), LATE) for key in range(2000))
+        assert held <= 2000 * 0.02
+
     def test_fill_is_the_share_of_cells_in_use(self) -> None:
         """Whoever counts in them; what is over is not in use any more."""
         board = Scoreboard.create()
         limit, reader = share(2, 10.0, 5, board)
-        for key in range(16_384):
+        for key in range(65_536):
             admit(limit, limit.cells(b"%d" % key), LATE)
 
         assert abs(0.39 - reader.fill(LATE)) < 0.06
