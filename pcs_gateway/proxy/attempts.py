@@ -174,6 +174,6 @@ def _seconds(value: str, unix_time: float) -> float:
         return float(value[:9])
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     return max(moment.timestamp() - unix_time, 0.0) if moment.tzinfo is not None else 0.0

@@ -165,7 +165,8 @@ def holds_back(
     now = exchange.plane.monotonic()
     pause = 0.0
     if exchange.hedge is None:
-        asked = read_retry_after(head.section, exchange.plane.wall_offset + now)
+        is_listed = status in pool.config.retry.on
+        asked = read_retry_after(head.section, exchange.plane.wall_offset + now) if is_listed else 0.0
         decided = _decide(exchange, status, asked, pool, now)
         if decided is None:
             return False

@@ -159,6 +159,8 @@ class TestReadRetryAfter:
             (b"Retry-After: \xb2\r\n", 0.0),
             (b"Retry-After: 99999999999999999999\r\n", 999999999.0),
             (b"Retry-After: Sun, 06 Nov 1994 08:49:37\r\n", 0.0),
+            (b"Retry-After: Sun, 06 Nov 1994 08:49:37 +99999999999999\r\n", 0.0),
+            (b"Retry-After: Sun, 06 Nov 99999999999999999999 08:49:37 GMT\r\n", 0.0),
         ],
     )
     def test_value(self, section: bytes, expected: float) -> None:
@@ -169,3 +171,14 @@ class TestReadRetryAfter:
     def test_never_raises(self, value: bytes) -> None:
         """Whatever a backend sends."""
         assert read_retry_after(b"Retry-After: " + value.replace(b"\r\n", b"") + b"\r\n", 1e9) >= 0.0
+
+    @given(
+        st.builds(
+            "{} Nov {} {}:49:37 {:+}".format,
+            *[st.integers(0, 10**number) for number in (3, 20, 3)],
+            st.integers(-(10**20), 10**20),
+        )
+    )
+    def test_never_raises_for_what_looks_like_a_date(self, value: str) -> None:
+        """Nor for a date of which some part is absurd."""
+        assert read_retry_after(b"Retry-After: Sun, %b\r\n" % value.encode(), 1e9) >= 0.0
