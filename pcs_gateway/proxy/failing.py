@@ -172,9 +172,14 @@ def holds_back(
             return False
         pause = decided
     _note_answer(exchange, status, lease.member, now, is_complete=is_complete)
-    response = HeldResponse(lease.member.name, head, pieces, is_framed=is_framed, is_complete=is_complete)
-    response.trailers = trailers
-    exchange.held = response
+    response = exchange.held = HeldResponse(
+        lease.member.name,
+        head,
+        pieces,
+        is_framed=is_framed,
+        is_complete=is_complete,
+        trailers=trailers,
+    )
     if is_complete:
         exchange.lease = None
         lease.end()

@@ -120,7 +120,9 @@ class Hedge(Exchange):
             self._win(owner)
             owner.respond(head, pieces, is_framed=is_framed, is_complete=is_complete, trailers=trailers)
         else:
-            self._answer_badly(owner, head, pieces, is_framed=is_framed, is_complete=is_complete)
+            self._answer_badly(
+                owner, head, pieces, is_framed=is_framed, is_complete=is_complete, trailers=trailers
+            )
 
     def pass_interim(self, head: ResponseHead) -> None:
         """Only the first attempt's interim responses are passed on: which one wins is not known yet."""
@@ -180,6 +182,7 @@ class Hedge(Exchange):
         *,
         is_framed: bool,
         is_complete: bool,
+        trailers: Sequence[bytes] = (),
     ) -> None:
         """Leave the race to the first attempt; a complete answer is kept for when that brings none at all."""
         lease = self.lease
@@ -188,7 +191,9 @@ class Hedge(Exchange):
             now = self.plane.monotonic()
             answered(owner, lease.member, head.status, now - self.sent, now, is_whole=is_complete)
         if is_complete and owner.held is None:
-            owner.held = HeldResponse(self.backend, head, pieces, is_framed=is_framed, is_complete=True)
+            owner.held = HeldResponse(
+                self.backend, head, pieces, is_framed=is_framed, is_complete=True, trailers=trailers
+            )
         self._end(owner, "failed", outcome_of(head.status))
 
     # the end of the race

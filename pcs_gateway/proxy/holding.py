@@ -39,12 +39,19 @@ class HeldResponse:
     __slots__ = ("backend", "head", "is_complete", "is_framed", "is_lost", "on_end", "pieces", "trailers")
 
     def __init__(
-        self, backend: str, head: ResponseHead, pieces: Sequence[bytes], *, is_framed: bool, is_complete: bool
+        self,
+        backend: str,
+        head: ResponseHead,
+        pieces: Sequence[bytes],
+        *,
+        is_framed: bool,
+        is_complete: bool,
+        trailers: Sequence[bytes] = (),
     ) -> None:
         self.backend = backend
         self.head = head
         self.pieces = list(pieces)
-        self.trailers: Sequence[bytes] = ()
+        self.trailers = trailers
         self.is_framed = is_framed
         self.is_complete = is_complete
         self.is_lost = False

@@ -24,12 +24,14 @@ class RawAnswer:
         lines: The header lines as they were spelled.
         fields: By lower-case name; a repeated one as its last value.
         body: The body, its chunks put together.
+        trailers: The lines behind the last chunk.
     """
 
     status: int
     lines: tuple[str, ...]
     fields: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
+    trailers: tuple[str, ...] = ()
 
 
 class RawClient:
@@ -84,8 +86,8 @@ class RawClient:
                 name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
             }
             has_body = method != "HEAD" and status >= 200 and status not in {204, 304}
-            body = await self._read_body(fields) if has_body else b""
-        return RawAnswer(status, tuple(lines), fields, body)
+            body, trailers = await self._read_body(fields) if has_body else (b"", ())
+        return RawAnswer(status, tuple(lines), fields, body, trailers)
 
     def reset(self) -> None:
         """Leave with a reset, which a server cannot take for a half-closed connection."""
@@ -98,12 +100,14 @@ class RawClient:
         async with asyncio.timeout(DEADLINE):
             return await self.reader.read()
 
-    async def _read_body(self, fields: dict[str, str]) -> bytes:
+    async def _read_body(self, fields: dict[str, str]) -> tuple[bytes, tuple[str, ...]]:
         if fields.get("transfer-encoding") != "chunked":
-            return await self.reader.readexactly(int(fields["content-length"]))
+            return await self.reader.readexactly(int(fields["content-length"])), ()
         body = b""
         while size := int(await self.reader.readuntil(b"\r\n"), 16):
             body += await self.reader.readexactly(size)
             await self.reader.readexactly(2)
-        await self.reader.readexactly(2)
-        return body
+        trailers = []
+        while line := (await self.reader.readuntil(b"\r\n"))[:-2]:
+            trailers.append(line.decode("latin-1"))
+        return body, tuple(trailers)

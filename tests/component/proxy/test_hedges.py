@@ -24,6 +24,9 @@ from tests.fakes.gateway import Gateway, balancing, one_pool
 from tests.fakes.waiting import until
 
 BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"
+BUSY_IN_CHUNKS = (
+    b"HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbusy\r\n0\r\nX-Sum: 4\r\n\r\n"
+)
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnone"
 
 
@@ -202,8 +205,9 @@ class TestBadAnswers:
             assert (answer.status, answer.body) == (503, b"busy")
             assert (await gateway.record()).attempts == 2
 
-    async def test_answer_of_the_hedge_is_better_than_none(self) -> None:
-        """The first attempt breaks off after the hedge said 503: the client gets the 503."""
+    @pytest.mark.parametrize("answer_of_the_hedge", [BUSY, BUSY_IN_CHUNKS])
+    async def test_answer_of_the_hedge_is_better_than_none(self, answer_of_the_hedge: bytes) -> None:
+        """The first attempt breaks off after the hedge said 503: the client gets the 503, trailers and all."""
         may_reset = asyncio.Event()
 
         async def script(peer: Peer) -> None:
@@ -211,13 +215,18 @@ class TestBadAnswers:
             await may_reset.wait()
             peer.reset()
 
-        async with balancing(script, answering(BUSY), pool=hedged()) as (client, gateway, (_, second)):
+        async with balancing(script, answering(answer_of_the_hedge), pool=hedged()) as (
+            client,
+            gateway,
+            (_, second),
+        ):
             client.send("GET /")
             await until(lambda: second.requests and gateway.in_flight == 1)
             may_reset.set()
             answer = await client.read_answer()
 
             assert (answer.status, answer.body) == (503, b"busy")
+            assert answer.trailers == (("X-Sum: 4",) if answer_of_the_hedge is BUSY_IN_CHUNKS else ())
             assert (await gateway.record()).outcomes == (
                 ("b1", "server_error"),
                 ("b0", "connection_terminated"),
