@@ -75,7 +75,7 @@ def _go_on(exchange: Exchange, failure: Failure, pool: UpstreamPool, now: float)
     if exchange.connection is None:
         exchange.refuse(failure.answer)
     elif exchange.hedge is not None:
-        exchange.hedge.take_over(exchange)
+        exchange.hedge.take_over(exchange, now)
     elif now >= exchange.total_from + exchange.matched.request_total:
         exchange.refuse(Refusal.TOTAL_TIMEOUT)
     else:
@@ -186,7 +186,7 @@ def holds_back(
     else:
         HeldRest(exchange, response, now)
     if exchange.hedge is not None:
-        exchange.hedge.take_over(exchange)
+        exchange.hedge.take_over(exchange, now)
     else:
         _pause(exchange, pause, now)
     pool.serve_waiters()

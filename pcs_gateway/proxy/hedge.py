@@ -198,11 +198,14 @@ class Hedge(Exchange):
 
     # the end of the race
 
-    def take_over(self, owner: Exchange) -> None:
+    def take_over(self, owner: Exchange, now: float) -> None:
         """The first attempt has failed: the exchange goes on with this one, be it still connecting."""
         self._count("taken_over")
-        if self.phase == CONNECTING:
+        is_connecting = self.phase == CONNECTING
+        if is_connecting:
             self.heir = owner
+        # the first attempt's time counts as waited until now, this one's from its own beginning
+        owner.waited -= now - (self.attempted if is_connecting else self.sent)
         self._hand_over(owner)
 
     def _hand_over(self, owner: Exchange) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from pcs_gateway.proxy.hedge import LOST, OVERTAKEN
 from pcs_gateway.proxy.hedging import HedgeDenial
+from pcs_gateway.telemetry.record import ExchangeRecord
 from tests.fakes.backend import (
     OK,
     Peer,
@@ -52,6 +53,11 @@ def hedged(*, on_abandon: str = "finish", **different: Any) -> dict[str, Any]:
         "retry": {"attempts": 0},
         "outlier_detection": {"consecutive_failures": 0},
     }
+
+
+def is_accounted_for(record: ExchangeRecord) -> bool:
+    """Tell whether no time counts twice, and next to none of it as the gateway's own."""
+    return -1e-6 < record.gateway_time < 0.1
 
 
 def decisions(gateway: Gateway) -> dict[str, dict[str, int]]:
@@ -181,7 +187,9 @@ class TestBadAnswers:
 
             assert (await client.read_answer()).body == b"held"
             outcome = "success" if b"429" in pieces[0] else "server_error"
-            assert (await gateway.record()).outcomes == (("b0", outcome), ("b1", "success"))
+            record = await gateway.record()
+            assert record.outcomes == (("b0", outcome), ("b1", "success"))
+            assert is_accounted_for(record)
             assert decisions(gateway) == {"hedge": {"started": 1, "taken_over": 1}}
 
     async def test_client_error_wins(self) -> None:
@@ -265,6 +273,7 @@ class TestFailures:
                 assert (await client.read_answer()).body == b"held"
                 record = await gateway.record()
                 assert record.outcomes == (("b0", "connection_timeout"), ("b1", "success"))
+                assert is_accounted_for(record)
                 assert decisions(gateway) == {"hedge": {"started": 1, "taken_over": 1}}
 
     async def test_hedge_that_is_still_connecting_is_taken_over(self) -> None:
@@ -288,10 +297,12 @@ class TestFailures:
                 await until(lambda: gateway.in_flight == 1)
 
                 assert (await client.read_answer()).status == 504
-                assert (await gateway.record()).outcomes == (
+                record = await gateway.record()
+                assert record.outcomes == (
                     ("b0", "connection_terminated"),
                     ("b1", "connection_timeout"),
                 )
+                assert is_accounted_for(record)
 
     @pytest.mark.parametrize("ending", [resetting, answering_once(b"nonsense\r\n\r\n")])
     async def test_hedge_that_breaks_off_leaves_the_first(self, ending: Any) -> None:
@@ -333,8 +344,13 @@ class TestFailures:
             await until(lambda: gateway.in_flight == 1)
             held.may_answer.set()
 
-            assert (await client.read_answer()).body == b"held"
-            assert (await gateway.record()).outcomes == (("b0", "http_response_timeout"), ("b1", "success"))
+            answer = await client.read_answer()
+            assert answer.body == b"held"
+            record = await gateway.record()
+            assert record.outcomes == (("b0", "http_response_timeout"), ("b1", "success"))
+            assert is_accounted_for(record)
+            told = float(answer.fields["server-timing"].removeprefix("gateway;dur="))
+            assert 0.0 <= told < 100.0
 
 
 class TestLoser:
