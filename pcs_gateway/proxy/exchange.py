@@ -81,6 +81,8 @@ class Exchange(ExchangeState):
 
     def attempt(self, pool: UpstreamPool, now: float) -> None:
         """Lease a backend and send the request; else queue, or answer that nobody can take it."""
+        if self.tried:
+            self.forgive(pool)
         try:
             leases = pool.queue.lease if pool.is_gated else pool.balancer.route_request
             lease = leases(self, now, self.tried)

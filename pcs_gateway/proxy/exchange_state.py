@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pcs_gateway.proxy.request_body import RequestBody
     from pcs_gateway.proxy.tunnel import Tunnel
     from pcs_gateway.proxy.upstream import UpstreamConnection
+    from pcs_gateway.proxy.upstream_pool import UpstreamPool
 
 
 class ExchangeState(ExchangeRecord):
@@ -126,6 +127,11 @@ class ExchangeState(ExchangeRecord):
         self.held: HeldResponse | None = None
         self.retries = self.status = self.attempts = self.request_bytes = self.response_bytes = 0
         self.time_to_first_byte = self.upstream_time = 0.0
+
+    def forgive(self, pool: UpstreamPool) -> None:
+        """Forget who failed it when no other takes part: better the same again, after its pause, than none."""
+        if all(member in self.tried for member in pool.balancer.taking_part()):
+            self.tried = ()
 
     def takes_failure(self, failure: Failure, now: float) -> bool:
         """Tell whether a failed attempt needs nothing more; an exchange itself must go on without it."""

@@ -136,9 +136,6 @@ def _try_again(exchange: Exchange) -> None:
         return
     now = exchange.plane.monotonic()
     exchange.waited += now - exchange.attempted
-    if all(member in exchange.tried for member in pool.balancer.taking_part()):
-        # no other is ready: better the same again, now that it had a pause, than none
-        exchange.tried = ()
     exchange.attempt(pool, now)
 
 

@@ -135,6 +135,8 @@ class Queue:
                 continue
             if self.is_at_limit(now):
                 return
+            if exchange.tried:
+                exchange.forgive(self._pool)
             try:
                 lease = self._pool.balancer.route_request(exchange, now, exchange.tried)
             except NoHealthyInstances:

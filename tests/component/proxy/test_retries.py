@@ -250,6 +250,42 @@ class TestWhere:
                 assert (await other.read_answer()).status == 200
 
 
+    async def test_same_backend_when_the_one_waited_for_becomes_unready(self) -> None:
+        """The retry queues for a backend that is full; when that drops out, the first is asked again."""
+        answers = iter([busy(), OK])
+        may_answer = asyncio.Event()
+
+        async def script(peer: Peer) -> None:
+            while True:
+                await peer.request()
+                await peer.send(next(answers))
+
+        async def held(peer: Peer) -> None:
+            while True:
+                await peer.request()
+                await may_answer.wait()
+                await peer.send(OK)
+
+        pool = retrying() | {"connections": {"max_per_backend": 1}, "queue": {"timeout": "1m"}}
+        async with balancing(script, held, pool=pool) as (client, gateway, backends):
+            gateway.unready = {"b0"}
+            gateway.publish()
+            async with gateway.client() as other:
+                other.send("GET /other")
+                await until(lambda: gateway.in_flight)
+                gateway.unready = set()
+                gateway.publish()
+                client.send("GET /")
+                await until(lambda: gateway.waiting)
+                gateway.unready = {"b1"}
+                gateway.publish()
+
+                assert (await client.read_answer()).status == 200
+                assert counts(backends) == [2, 1]
+                may_answer.set()
+                assert (await other.read_answer()).status == 200
+
+
 class TestBodies:
     @pytest.mark.parametrize("version", ["HTTP/1.0", "HTTP/1.1"])
     @pytest.mark.parametrize("script", [answering(busy()), resetting])
