@@ -70,6 +70,20 @@ GATEWAY_FAILURE_STATUSES = frozenset((502, 503, 504))
 """Statuses that count as gateway failures of a backend; a plain 500 says nothing about the host."""
 
 
+MOST_OF_TOTAL: Final = 0.8
+"""Share of `timeouts.request_total` that a backend must have had, where `response_head` is longer."""
+
+
+def had_its_time(waited: float, response_head: float, request_total: float) -> bool:
+    """
+    Tell whether an attempt that `request_total` ended is evidence against its backend.
+
+    It is when the backend had as long as `response_head` allows, or most of a total that is shorter: a first
+    attempt usually has. What began late, after others had failed or after a wait in the queue, says nothing.
+    """
+    return waited >= min(response_head, MOST_OF_TOTAL * request_total)
+
+
 class Denial(StrEnum):
     """Why a failed attempt is not followed by another."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pcs_gateway.http.refusals import Refusal
-from pcs_gateway.proxy.attempts import Failure
+from pcs_gateway.proxy.attempts import Failure, had_its_time
 from pcs_gateway.proxy.evidence import broke_off
 from pcs_gateway.proxy.failing import attempt_failed
 from pcs_gateway.proxy.hedging import end_race
@@ -135,9 +135,13 @@ def _time_out(exchange: Exchange, now: float) -> None:
     if now < exchange.total_from + exchange.matched.request_total:
         attempt_failed(exchange, failure)
         return
-    if exchange.lease is not None:
-        exchange.waited += now - exchange.sent
+    lease, route = exchange.lease, exchange.matched
+    if lease is not None and lease.member is not None and route.upstream_pool is not None:
+        waited = now - exchange.sent
+        exchange.waited += waited
         exchange.outcomes = (*exchange.outcomes, (exchange.backend, failure.outcome))
+        if had_its_time(waited, route.response_head, route.request_total):
+            exchange.plane.evidence.failed(exchange, route.upstream_pool, lease.member, failure.outcome, now)
     if exchange.connection is not None and _finishes_abandoned(exchange):
         Leftover(exchange, now)
     exchange.refuse(Refusal.TOTAL_TIMEOUT)

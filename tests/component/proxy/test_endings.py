@@ -6,7 +6,7 @@ import json
 import pytest
 
 from tests.fakes.backend import OK, Peer, answering, hanging
-from tests.fakes.gateway import Gateway, talking
+from tests.fakes.gateway import Gateway, balancing, talking
 from tests.fakes.raw_client import RawClient
 from tests.fakes.waiting import until
 
@@ -246,6 +246,39 @@ class TestDeadlines:
 
             assert await reason_of(client) == (504, "total_timeout")
             assert gateway.in_flight == 0
+            assert [(one.failures, one.kind) for one in gateway.evidence] == [(1, "http_response_timeout")]
+
+    async def test_request_total_of_an_attempt_that_began_late(self) -> None:
+        """A backend that had a part of the time only is not to blame."""
+        may_reset = asyncio.Event()
+
+        async def script(peer: Peer) -> None:
+            await peer.request()
+            await may_reset.wait()
+            peer.reset()
+
+        pool = {
+            "on_abandon": "cancel",
+            "strategy": "least_connections",
+            "retry": {"on": ["reset_before_response"], "backoff": {"base": "1ms"}},
+        }
+        timeouts = {"response_head": "15s", "request_total": "10s"}
+        async with balancing(script, hanging, pool=pool, timeouts=timeouts) as (
+            client,
+            gateway,
+            (first, second),
+        ):
+            client.send("GET /")
+            await until(lambda: first.requests)
+            gateway.jump(6)
+            may_reset.set()
+            await until(lambda: second.peers and second.peers[0].received)
+            gateway.jump(5)
+
+            assert await reason_of(client) == (504, "total_timeout")
+            assert [(one.backend, one.kind) for one in gateway.evidence if one.failures] == [
+                ("b0", "connection_terminated")
+            ]
 
     async def test_request_total_begins_with_the_complete_request(self) -> None:
         """A client that sends slowly does not use up the time of the backend."""

@@ -25,9 +25,7 @@ from tests.fakes.gateway import Gateway, balancing, one_pool
 from tests.fakes.waiting import until
 
 BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"
-BUSY_IN_CHUNKS = (
-    b"HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbusy\r\n0\r\nX-Sum: 4\r\n\r\n"
-)
+BUSY_IN_CHUNKS = b"HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbusy\r\n0\r\nX-Sum: 4\r\n\r\n"
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnone"
 
 
@@ -215,7 +213,7 @@ class TestBadAnswers:
 
     @pytest.mark.parametrize("answer_of_the_hedge", [BUSY, BUSY_IN_CHUNKS])
     async def test_answer_of_the_hedge_is_better_than_none(self, answer_of_the_hedge: bytes) -> None:
-        """The first attempt breaks off after the hedge said 503: the client gets the 503, trailers and all."""
+        """The first attempt breaks off after the hedge said 503: the client gets that, trailers and all."""
         may_reset = asyncio.Event()
 
         async def script(peer: Peer) -> None:
@@ -457,6 +455,9 @@ class TestLoser:
             assert answer.status == 504
             assert gateway.in_flight == 0
             assert (await gateway.record()).reason == "total_timeout"
+            assert [(one.backend, one.kind) for one in gateway.evidence if one.failures] == [
+                ("b0", "http_response_timeout")
+            ]
 
 
 class TestWhatIsHedged:

@@ -249,7 +249,6 @@ class TestWhere:
                 assert (await client.read_answer()).status == 200
                 assert (await other.read_answer()).status == 200
 
-
     async def test_same_backend_when_the_one_waited_for_becomes_unready(self) -> None:
         """The retry queues for a backend that is full; when that drops out, the first is asked again."""
         answers = iter([busy(), OK])

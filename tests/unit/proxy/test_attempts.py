@@ -19,6 +19,7 @@ from pcs_gateway.proxy.attempts import (
     Denial,
     Failure,
     draw_pause,
+    had_its_time,
     judge_retry,
     read_retry_after,
 )
@@ -123,6 +124,24 @@ class TestJudgeRetry:
         """It can be listed in `retry.on`, or is a stale connection."""
         assert failure.cause in {*LISTED, STALE_CONNECTION}
         assert (failure.cause == failure.answer.status) is isinstance(failure.cause, int)
+
+
+class TestHadItsTime:
+    @pytest.mark.parametrize(
+        ("waited", "response_head", "request_total", "expected"),
+        [
+            (10.0, 15.0, 10.0, True),
+            (9.0, 15.0, 10.0, True),
+            (5.0, 15.0, 10.0, False),
+            (0.001, 15.0, 30.0, False),
+            (14.9, 15.0, 30.0, False),
+            (15.0, 15.0, 30.0, True),
+            (14.9, 15.0, 15.0, True),
+        ],
+    )
+    def test_time(self, waited: float, response_head: float, request_total: float, *, expected: bool) -> None:
+        """As long as a response head may take, or nearly as long as everything may."""
+        assert expected is had_its_time(waited, response_head, request_total)
 
 
 class TestDrawPause:
