@@ -51,11 +51,13 @@ def _with_identity(exchange: Exchange, written: bytes) -> bytes:
     fields = exchange.fields
     exchange.ensure_request_id()
     request_id = traceparent = b""
-    if not fields.request_id:
+    is_ours = not fields.request_id
+    if is_ours:
         request_id = b"%b%b\r\n" % (exchange.plane.request_id_start, exchange.request_id)
     if not fields.traceparent:
         drawn = exchange.plane.identities.draw()
-        traceparent = b"traceparent: 00-%b-%b-01\r\n" % (drawn[:32], drawn[32:])
+        trace = exchange.request_id if is_ours else drawn[:32]
+        traceparent = b"traceparent: 00-%b-%b-01\r\n" % (trace, drawn[32:])
     return b"%b%b%b%b\r\n" % (exchange.match.line, written, request_id, traceparent)
 
 

@@ -129,7 +129,7 @@ async def test_reset_is_not_tried_for_ever() -> None:
 
 
 async def test_retry_keeps_the_identity() -> None:
-    """The client's answer, its record and every attempt carry the same request id."""
+    """The client's answer and every attempt carry the same request id; an attempt is a span of that trace."""
     async with ScriptedBackend(resetting) as bad, ScriptedBackend(answering(OK)) as good:
         pool = ROUND_ROBIN
         async with Gateway(one_pool(bad.url, good.url, pool=pool)) as gateway, gateway.client() as client:
@@ -138,6 +138,14 @@ async def test_retry_keeps_the_identity() -> None:
             seen = {request.fields["x-request-id"] for request in (*bad.requests, *good.requests)}
             assert seen == {answer.fields["x-request-id"] for answer in answers}
             assert len(bad.requests) == 1
+            requests = (*bad.requests, *good.requests)
+            assert len(requests) == 3
+            spans = set()
+            for request in requests:
+                _, trace, span, _ = request.fields["traceparent"].split("-")
+                assert trace == request.fields["x-request-id"]
+                spans.add(span)
+            assert len(spans) == 3
 
 
 async def test_nothing_is_tried_after_the_response_began() -> None:

@@ -127,7 +127,7 @@ class TestRace:
             assert decisions(gateway) == {}
 
     async def test_identity_is_one(self) -> None:
-        """Both attempts carry the same request id, and so does the answer."""
+        """Both attempts carry the same request id and trace, and so does the answer."""
         held = Held()
         async with balancing(held, answering(OK), pool=hedged()) as (client, gateway, backends):
             answer = await client.ask("GET /")
@@ -135,7 +135,8 @@ class TestRace:
             await until(lambda: not gateway.in_flight)
 
             ids = {backend.requests[0].fields["x-request-id"] for backend in backends}
-            assert ids == {answer.fields["x-request-id"]}
+            traces = {backend.requests[0].fields["traceparent"].split("-")[1] for backend in backends}
+            assert ids == traces == {answer.fields["x-request-id"]}
 
     async def test_next_request_on_the_same_connection(self) -> None:
         """Pipelined requests are answered in order, whoever answers them."""
