@@ -129,7 +129,7 @@ class ExchangeState(ExchangeRecord):
         self.time_to_first_byte = self.upstream_time = 0.0
 
     def forgive(self, pool: UpstreamPool) -> None:
-        """Forget who failed it when no other takes part: better the same again, after its pause, than none."""
+        """Forget who failed it when no other takes part: better the same again, after a pause, than none."""
         if all(member in self.tried for member in pool.balancer.taking_part()):
             self.tried = ()
 
@@ -164,6 +164,15 @@ class ExchangeState(ExchangeRecord):
         if upstream is not None:
             upstream.exchange = None
             upstream.close()
+
+    def give_back(self) -> None:
+        """Close the attempt's connection, if it has one, and end its lease, which goes to who waits."""
+        self.drop_upstream()
+        lease, self.lease = self.lease, None
+        if lease is not None:
+            lease.end()
+            if self.matched.upstream_pool is not None:
+                self.matched.upstream_pool.serve_waiters()
 
     def settle(self, wall_offset: float) -> None:
         """Fill in what the record says of the whole exchange; done for many at a time."""

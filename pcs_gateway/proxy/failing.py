@@ -56,7 +56,6 @@ def attempt_failed(exchange: Exchange, failure: Failure) -> None:
         pool.drop_idle(member)
     _leave(exchange, failure, pool, now)
     _go_on(exchange, failure, pool, now)
-    pool.serve_waiters()
 
 
 def _leave(exchange: Exchange, failure: Failure, pool: UpstreamPool, now: float) -> None:
@@ -65,10 +64,7 @@ def _leave(exchange: Exchange, failure: Failure, pool: UpstreamPool, now: float)
     if is_working and pool.config.on_abandon == "finish":
         Leftover(exchange, now)
         return
-    exchange.drop_upstream()
-    lease, exchange.lease = exchange.lease, None
-    if lease is not None:
-        lease.end()
+    exchange.give_back()
 
 
 def _go_on(exchange: Exchange, failure: Failure, pool: UpstreamPool, now: float) -> None:
@@ -178,15 +174,13 @@ def holds_back(
         trailers=trailers,
     )
     if is_complete:
-        exchange.lease = None
-        lease.end()
+        exchange.give_back()
     else:
         HeldRest(exchange, response, now)
     if exchange.hedge is not None:
         exchange.hedge.take_over(exchange, now)
     else:
         _pause(exchange, pause, now)
-    pool.serve_waiters()
     return True
 
 

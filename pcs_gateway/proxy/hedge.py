@@ -97,7 +97,7 @@ class Hedge(Exchange):
     def respond_whole(self, head: ResponseHead, body: bytes) -> None:
         owner = self.owner
         if owner is None:
-            self._leave()
+            self.give_back()
         elif is_good(head.status):
             self._win(owner)
             owner.respond_whole(head, body)
@@ -115,7 +115,7 @@ class Hedge(Exchange):
     ) -> None:
         owner = self.owner
         if owner is None:
-            self._leave()
+            self.give_back()
         elif is_good(head.status):
             self._win(owner)
             owner.respond(head, pieces, is_framed=is_framed, is_complete=is_complete, trailers=trailers)
@@ -141,7 +141,7 @@ class Hedge(Exchange):
             return True
         owner, lease, pool = self.owner, self.lease, self.matched.upstream_pool
         if owner is None or lease is None or lease.member is None or pool is None:
-            self._leave()
+            self.give_back()
             return True
         if failure.blames_backend:
             owner.tried = (*owner.tried, lease.member)
@@ -224,16 +224,8 @@ class Hedge(Exchange):
     def _end(self, owner: Exchange, result: str, outcome: str) -> None:
         owner.outcomes = (*owner.outcomes, (self.backend, outcome))
         self._count(result)
-        self._leave()
+        self.give_back()
         self._part(owner)
-
-    def _leave(self) -> None:
-        self.drop_upstream()
-        lease, self.lease = self.lease, None
-        if lease is not None:
-            lease.end()
-            if self.matched.upstream_pool is not None:
-                self.matched.upstream_pool.serve_waiters()
 
     def _part(self, owner: Exchange) -> None:
         owner.hedge = self.owner = None

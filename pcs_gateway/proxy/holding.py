@@ -84,7 +84,7 @@ def hand_over(exchange: Exchange, refusal: Refusal) -> bool:
     held = exchange.held
     if held is None or held.is_lost or refusal.status not in REPLACEABLE_STATUSES:
         return False
-    _leave_attempt(exchange)
+    exchange.give_back()
     if held.is_complete:
         _pass_on(exchange, held)
         return True
@@ -100,13 +100,6 @@ def _settle(exchange: Exchange, refusal: Refusal) -> None:
     """The response that an exchange waits for is complete, or lost."""
     if exchange.phase == PAUSED:
         exchange.refuse(refusal)
-
-
-def _leave_attempt(exchange: Exchange) -> None:
-    exchange.drop_upstream()
-    lease, exchange.lease = exchange.lease, None
-    if lease is not None:
-        lease.end()
 
 
 def _pass_on(exchange: Exchange, held: HeldResponse) -> None:

@@ -86,12 +86,8 @@ class Leftover(Exchange):
         if self.phase == OVER:
             return
         self.phase = OVER
-        lease, self.lease = self.lease, None
         self.plane.abandoned.discard(self)
-        if lease is not None:
-            lease.end()
-        if self.matched.upstream_pool is not None:
-            self.matched.upstream_pool.serve_waiters()
+        self.give_back()
 
 
 class LostAttempt(Leftover):
@@ -169,7 +165,6 @@ class HeldRest(Leftover):
         response.pieces += pieces
         response.trailers = trailers
         if response.size > self.matched.limits.response_buffer:
-            self.drop_upstream()
             self.finish(self.plane.monotonic())
         elif is_complete:
             self._end(is_complete=True)
@@ -207,7 +202,4 @@ def leave_attempt(exchange: Exchange, now: float) -> None:
             LostAttempt(exchange, now)
             return
         observe_loser(exchange, now)
-    exchange.drop_upstream()
-    lease, exchange.lease = exchange.lease, None
-    if lease is not None:
-        lease.end()
+    exchange.give_back()

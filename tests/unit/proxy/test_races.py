@@ -278,11 +278,13 @@ class Race:
             (self.reload, 0.3),
         )
         (what,) = self.random.choices([one for one, _ in steps], [weight for _, weight in steps])
+        with_room = self.with_room()
         self.told.append(what())
         self.loop.turn()
         self.counted_is_what_lives()
         self.connections_belong_together()
         self.budgets_hold()
+        self.nobody_waits_for_what_became_free(with_room)
         assert self.faults == []
 
     # what must hold
@@ -312,6 +314,17 @@ class Race:
                 assert holder.upstream.exchange is holder
         for _, upstream in self.asked():
             assert any(upstream.exchange is holder for holder in holders)
+
+    def with_room(self) -> set[int]:
+        """Give the columns of the backends that have room for another attempt."""
+        taking_part = self.plane.pools["pcs"].balancer.taking_part()
+        return {member.column for member in taking_part if member.active_connections < LIMIT}
+
+    def nobody_waits_for_what_became_free(self, before: set[int]) -> None:
+        """A lease that ends is given on at once, unless one who waits was failed by that very backend."""
+        waiting = [holder for holder in self.holders() if holder.is_queued]
+        if waiting and not any(holder.tried for holder in waiting):
+            assert self.with_room() <= before
 
     def budgets_hold(self) -> None:
         """Retries and hedges of the last ten seconds are within what the requests of these allowed."""
