@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum, StrEnum
+from math import ceil
 from random import Random
 from typing import Final
 
@@ -174,7 +175,8 @@ def read_retry_after(section: bytes, unix_time: float) -> float:
     """
     Give the seconds for which the field section of a response asks to wait (RFC 9110 section 10.2.3).
 
-    0.0 when it does not ask, or asks in a way that is none.
+    They are whole, so that pauses until a date share a few queues as well. 0.0 when it does not ask, or asks
+    in a way that is none.
     """
     for line in section.split(b"\r\n"):
         name, _, value = line.partition(b":")
@@ -190,4 +192,4 @@ def _seconds(value: str, unix_time: float) -> float:
         moment = parsedate_to_datetime(value)
     except (ValueError, OverflowError):
         return 0.0
-    return max(moment.timestamp() - unix_time, 0.0) if moment.tzinfo is not None else 0.0
+    return max(float(ceil(moment.timestamp() - unix_time)), 0.0) if moment.tzinfo is not None else 0.0

@@ -1,8 +1,9 @@
 """
 Short delays without a loop timer each: one queue for each length of delay, one timer for the earliest of all.
 
-Delays of one class end in the order in which they began, so a class is a plain queue. Longer times (a second
-and more) are deadlines compared by the worker's sweep and do not come here.
+Delays of one class end in the order in which they began, so a class is a plain queue. Time-outs (a second and
+more) are deadlines compared by the worker's sweep and do not come here; the pause before a retry does, also
+where a backend asked for whole seconds of it.
 """
 
 from __future__ import annotations

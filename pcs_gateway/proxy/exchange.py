@@ -279,7 +279,7 @@ class Exchange(ExchangeState):
             return
         self.phase = OVER
         self.ended = now
-        if self.hedge_delay is not None:
+        if self.delay is not None:
             end_race(self)
         lease = self.lease
         if lease is not None:

@@ -34,7 +34,7 @@ class ExchangeState(ExchangeRecord):
         phase: What it is waiting for.
         deadline: Monotonic seconds at which the sweep ends the phase.
         hedge: The second attempt, while it is under way beside the first.
-        hedge_delay: Runs until that may begin.
+        delay: Runs until that may begin, or a retry.
         held: A response that the client gets if retries bring nothing better.
         keep_alive: The connection may carry another request.
         tried: Members that failed it.
@@ -56,10 +56,10 @@ class ExchangeState(ExchangeRecord):
         "body",
         "connection",
         "deadline",
+        "delay",
         "ended",
         "fields",
         "hedge",
-        "hedge_delay",
         "held",
         "is_1_1",
         "is_active",
@@ -123,7 +123,7 @@ class ExchangeState(ExchangeRecord):
         self.route = self.pool = self.backend = self.reason = ""
         self.request_id = b""
         self.hedge: Hedge | None = None
-        self.hedge_delay: Delay | None = None
+        self.delay: Delay | None = None
         self.held: HeldResponse | None = None
         self.retries = self.status = self.attempts = self.request_bytes = self.response_bytes = 0
         self.time_to_first_byte = self.upstream_time = 0.0

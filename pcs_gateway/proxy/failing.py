@@ -123,7 +123,9 @@ def _pause(exchange: Exchange, seconds: float, now: float) -> None:
     exchange.phase = PAUSED
     exchange.attempted = now
     exchange.deadline = exchange.total_from + exchange.matched.request_total
-    exchange.plane.delays.start(seconds, lambda: _try_again(exchange))
+    if exchange.delay is not None:
+        exchange.delay.cancel()
+    exchange.delay = exchange.plane.delays.start(seconds, lambda: _try_again(exchange))
 
 
 def _try_again(exchange: Exchange) -> None:

@@ -139,12 +139,12 @@ def await_hedge(exchange: Exchange) -> None:
         return
     hedge.share.begin()
     plane = exchange.plane
-    exchange.hedge_delay = plane.delays.start(hedge.delay, lambda: plane.hedge(exchange))
+    exchange.delay = plane.delays.start(hedge.delay, lambda: plane.hedge(exchange))
 
 
 def end_race(exchange: Exchange) -> None:
-    """The exchange needs no hedge any more: none begins, and one that is under way has lost."""
-    delay, exchange.hedge_delay = exchange.hedge_delay, None
+    """The exchange needs no other attempt any more: none begins, and a hedge that is under way has lost."""
+    delay, exchange.delay = exchange.delay, None
     if delay is not None:
         delay.cancel()
     if exchange.hedge is not None:

@@ -36,7 +36,7 @@ def copy(exchange: Exchange, stand_in: Exchange) -> None:
     for name in COPIED:
         if hasattr(exchange, name):
             setattr(stand_in, name, getattr(exchange, name))
-    stand_in.hedge = stand_in.hedge_delay = stand_in.held = None
+    stand_in.hedge = stand_in.delay = stand_in.held = None
 
 
 class Leftover(Exchange):

@@ -598,10 +598,10 @@ class TestTime:
         async with balancing(answering(busy()), hanging, pool=pool, timeouts=timeouts) as (
             client,
             gateway,
-            _,
+            (_, second),
         ):
             client.send("GET /")
-            await until(lambda: gateway.in_flight and decisions(gateway))
+            await until(lambda: second.peers and second.peers[0].received)
             gateway.jump(11)
             answer = await client.read_answer()
 
@@ -664,13 +664,14 @@ class TestTime:
 
 class TestClientThatLeaves:
     async def test_in_the_pause(self) -> None:
-        """Nothing is sent for nobody."""
+        """Nothing is sent for nobody, and nothing is kept for it."""
         pool = retrying(backoff={"base": "20s", "maximum": "20s"})
         async with talking(answering(busy()), pool=pool) as (client, gateway, backend):
             client.send("GET /")
             await until(lambda: decisions(gateway))
             client.reset()
             record = await gateway.record()
+            assert len(gateway.plane.delays) == 0
             gateway.jump(20.0)
             await asyncio.sleep(0.02)
 

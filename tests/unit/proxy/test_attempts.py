@@ -178,6 +178,7 @@ class TestReadRetryAfter:
             (b"Retry-After: \xb2\r\n", 0.0),
             (b"Retry-After: 99999999999999999999\r\n", 999999999.0),
             (b"Retry-After: Sun, 06 Nov 1994 08:49:37\r\n", 0.0),
+            (b"Retry-After: Sun, 06 Nov 1994 08:49:31 GMT\r\n", 1.0),
             (b"Retry-After: Sun, 06 Nov 1994 08:49:37 +99999999999999\r\n", 0.0),
             (b"Retry-After: Sun, 06 Nov 99999999999999999999 08:49:37 GMT\r\n", 0.0),
         ],
@@ -185,6 +186,7 @@ class TestReadRetryAfter:
     def test_value(self, section: bytes, expected: float) -> None:
         """Seconds or a date (RFC 9110 section 10.2.3); what is neither asks for nothing."""
         assert expected == read_retry_after(section, 784111770.0)
+        assert expected == read_retry_after(section, 784111770.0 + 0.4)
 
     @given(st.binary(max_size=60))
     def test_never_raises(self, value: bytes) -> None:
