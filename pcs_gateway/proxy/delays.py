@@ -65,12 +65,20 @@ class Delays:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        now = self._now()
+        try:
+            self._call_due(self._now())
+        finally:
+            # a fault in one callback must not keep the others waiting
+            self._arm_for_earliest()
+
+    def _call_due(self, now: float) -> None:
         for queue in list(self._queues.values()):
             while queue and (queue[0].callback is None or queue[0].due <= now):
                 callback = queue.popleft().callback
                 if callback is not None:
                     callback()
+
+    def _arm_for_earliest(self) -> None:
         self._queues = {seconds: queue for seconds, queue in self._queues.items() if queue}
         if self._queues:
             # a callback may have armed the timer for a delay of its own, which need not be the earliest

@@ -157,7 +157,6 @@ class Exchange(ExchangeState):
         plane = self.plane
         now = plane.monotonic()
         self.time_to_first_byte = now - self.received
-        self.phase = STREAMING
         if status >= 500 or self.attempts > 1 or self.matched.uses_latency:
             judge(self, status, now, is_whole=True)
         else:
@@ -172,7 +171,10 @@ class Exchange(ExchangeState):
             response = whole_response(self, head, body)
             # the backend's last byte has come: other workers see that before the answer leaves
             self.lease.end()  # type: ignore[union-attr]
+            self.phase = STREAMING
             connection.transport.write(response)
+        else:
+            self.phase = STREAMING
         self.finish(now)
 
     def respond(
@@ -198,7 +200,6 @@ class Exchange(ExchangeState):
         self.status = head.status
         now = self.plane.monotonic()
         self.time_to_first_byte = now - self.received
-        self.phase = STREAMING
         judge(self, head.status, now, is_whole=is_complete)
         self.deadline = now + self.matched.timeouts.stream_idle
         self.rechunks = not is_framed and self.is_1_1
@@ -208,7 +209,11 @@ class Exchange(ExchangeState):
         if self.connection is not None:
             self.connection.read_ahead(self.matched.limits.response_buffer)
             ending = encode_last_chunk(trailers) if is_complete and self.rechunks else b""
-            self.connection.transport.write(response_head(self, head, pieces, ending))
+            response = response_head(self, head, pieces, ending)
+            self.phase = STREAMING
+            self.connection.transport.write(response)
+        else:
+            self.phase = STREAMING
         if is_complete:
             self.finish(now)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pcs_gateway.proxy.data_plane import DataPlane
     from pcs_gateway.proxy.delays import Delay
     from pcs_gateway.proxy.downstream import DownstreamConnection
+    from pcs_gateway.proxy.exchange import Exchange
     from pcs_gateway.proxy.hedge import Hedge
     from pcs_gateway.proxy.holding import HeldResponse
     from pcs_gateway.proxy.request_body import RequestBody
@@ -136,6 +137,11 @@ class ExchangeState(ExchangeRecord):
     def takes_failure(self, failure: Failure, now: float) -> bool:
         """Tell whether a failed attempt needs nothing more; an exchange itself must go on without it."""
         return False
+
+    @property
+    def successor(self) -> Exchange:
+        """Who goes on with its attempt: itself, but for a hedge that won or was taken over."""
+        return self  # type: ignore[return-value]
 
     @property
     def is_request_sent(self) -> bool:

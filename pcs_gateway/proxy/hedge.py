@@ -77,7 +77,7 @@ class Hedge(Exchange):
 
     Attributes:
         owner: The exchange; None once the race is over.
-        heir: The exchange, when it goes on with a hedge that is still connecting.
+        heir: The exchange, once it goes on with this attempt; if that is still connecting it goes on for it.
     """
 
     __slots__ = ("heir", "owner")
@@ -123,6 +123,10 @@ class Hedge(Exchange):
             self._answer_badly(
                 owner, head, pieces, is_framed=is_framed, is_complete=is_complete, trailers=trailers
             )
+
+    @property
+    def successor(self) -> Exchange:
+        return self.heir or self
 
     def pass_interim(self, head: ResponseHead) -> None:
         """Only the first attempt's interim responses are passed on: which one wins is not known yet."""
@@ -202,13 +206,12 @@ class Hedge(Exchange):
         """The first attempt has failed: the exchange goes on with this one, be it still connecting."""
         self._count("taken_over")
         is_connecting = self.phase == CONNECTING
-        if is_connecting:
-            self.heir = owner
         # the first attempt's time counts as waited until now, this one's from its own beginning
         owner.waited -= now - (self.attempted if is_connecting else self.sent)
         self._hand_over(owner)
 
     def _hand_over(self, owner: Exchange) -> None:
+        self.heir = owner
         owner.lease, self.lease = self.lease, None
         owner.upstream, self.upstream = self.upstream, None
         if owner.upstream is not None:
@@ -228,7 +231,7 @@ class Hedge(Exchange):
         self._part(owner)
 
     def _part(self, owner: Exchange) -> None:
-        owner.hedge = self.owner = None
+        owner.hedge = self.owner = self.connection = None
         self.phase = OVER
 
     def _count(self, result: str) -> None:

@@ -133,9 +133,10 @@ class LostAttempt(Leftover):
     def refuse(
         self, refusal: Refusal, backends: Sequence[str] = (), allowed: bytes = b"", retry_after: int = 0
     ) -> None:
-        """Its time is over: the backend failed, and may still be at work for as long as a leftover's may."""
+        """When its time is over the backend failed, and may be at work for as long as a leftover's may."""
         pool = self.matched.upstream_pool
-        if self._is_late or self.phase != WAITING or self.lease is None or pool is None:
+        is_timeout = refusal is Refusal.RESPONSE_TIMEOUT and not self._is_late
+        if not is_timeout or self.phase != WAITING or self.lease is None or pool is None:
             super().refuse(refusal, backends, allowed, retry_after)
             return
         self._is_late = True

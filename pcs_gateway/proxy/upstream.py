@@ -99,26 +99,28 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport.write(data)
 
     def data_received(self, data: bytes) -> None:
+        exchange = self.exchange
         try:
             state = self.state
             if state == HEAD:
                 self._read_head(data)
             elif state == BODY:
                 self._read_body(data)
-            elif state == TUNNEL and self.exchange is not None and self.exchange.tunnel is not None:
-                self.exchange.tunnel.to_client(data)
+            elif state == TUNNEL and exchange is not None and exchange.tunnel is not None:
+                exchange.tunnel.to_client(data)
             else:
                 self.close()
         except Exception as error:  # noqa: BLE001 - a fault of ours must cost one exchange, not its lease
-            self._fault(error)
+            self._fault(exchange, error)
 
-    def _fault(self, error: Exception) -> None:
-        exchange, self.exchange = self.exchange, None
-        self.close()
+    def _fault(self, exchange: Exchange | None, error: Exception) -> None:
+        """End the exchange in which a fault happened; this connection may be another's by now."""
+        if self.exchange is None or self.exchange is exchange:
+            self.exchange = None
+            self.close()
         if exchange is None:
             raise error
-        exchange.upstream = None
-        refuse_or_break_off(exchange, Refusal.INTERNAL_ERROR)
+        refuse_or_break_off(exchange.successor, Refusal.INTERNAL_ERROR)
         exchange.plane.tell_fault(error)
 
     def _read_head(self, data: bytes) -> None:
@@ -335,6 +337,12 @@ class UpstreamConnection(asyncio.Protocol):
         if exchange is None:
             return
         exchange.upstream = None
+        try:
+            self._lost(exchange, state, exc)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._fault(exchange, error)
+
+    def _lost(self, exchange: Exchange, state: int, exc: Exception | None) -> None:
         if state == HEAD:
             is_stale = self.is_reused and not self._pending and not self._interim
             attempt_failed(exchange, Failure.STALE_CONNECTION if is_stale else Failure.RESET)

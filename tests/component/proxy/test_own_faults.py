@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+
+import pytest
 
 from pcs_gateway.backends.member import Instances, Member
 from pcs_gateway.balancing import LoadBalancingStrategy
 from pcs_gateway.balancing.strategy import PCSRequest
-from tests.fakes.backend import echoing
-from tests.fakes.gateway import talking
+from pcs_gateway.proxy.rewriting import FieldEdits
+from tests.fakes.backend import OK, Peer, answering_once, echoing
+from tests.fakes.gateway import Gateway, balancing, talking
+from tests.fakes.raw_client import RawClient
+from tests.fakes.waiting import until
 
 
 class BrokenStrategy(LoadBalancingStrategy):
@@ -17,8 +23,115 @@ class BrokenStrategy(LoadBalancingStrategy):
     def select_instance(self, instances: Instances, request: PCSRequest | None) -> Member:
         raise ZeroDivisionError(f"{len(instances)} instances")
 
+    def weigh(self, member: Member) -> None:
+        raise ZeroDivisionError(repr(member))
+
+
+class BrokenEdits(FieldEdits):
+    """Changes to a response with a mistake."""
+
+    def apply(self, section: bytes) -> bytes:
+        raise ZeroDivisionError(section)
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+RESPONSES = {
+    "whole": (OK,),
+    "streamed": (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no", b"k"),
+    "until the close": (b"HTTP/1.1 200 OK\r\n\r\no", b"k"),
+    "whole in chunks": (CHUNKED + b"2\r\nok\r\n0\r\n\r\n",),
+    "streamed in chunks": (CHUNKED + b"1\r\no\r\n", b"1\r\nk\r\n0\r\n\r\n"),
+}
+
+
+async def assert_costs_one_exchange(client: RawClient, gateway: Gateway) -> None:
+    """Ask for a response that goes wrong in our hands: 500 at once, told, and nobody else is to blame."""
+    told: list[Exception] = []
+    gateway.plane.tell_fault = told.append
+    (route,) = gateway.plane.router.routes
+    route.response_edits = BrokenEdits({}, ("X-Any",))
+
+    answer = await client.ask("GET /broken")
+    route.response_edits = None
+
+    assert answer.status == 500
+    assert json.loads(answer.body)["reason"] == "internal_error"
+    assert [type(error) for error in told] == [ZeroDivisionError]
+    await until(lambda: not gateway.in_flight)
+    assert [one for one in gateway.evidence if one.failures] == []
+    assert (await gateway.record()).reason == "internal_error"
+
 
 class TestOwnFaults:
+    @pytest.mark.parametrize("kind", RESPONSES)
+    async def test_response(self, kind: str) -> None:
+        """However a response came, the fault in passing it on costs its exchange alone."""
+        async with talking(answering_once(*RESPONSES[kind])) as (client, gateway, _):
+            await assert_costs_one_exchange(client, gateway)
+            async with gateway.client() as another:
+                another.send("GET /next HTTP/1.0")
+                assert (await another.reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 OK\r\n")
+
+    @pytest.mark.parametrize("on_abandon", ["finish", "cancel"])
+    @pytest.mark.parametrize("kind", RESPONSES)
+    async def test_response_of_a_hedge(self, kind: str, on_abandon: str) -> None:
+        """The same when it is the second attempt's."""
+        may_answer = asyncio.Event()
+
+        async def held(peer: Peer) -> None:
+            await peer.request()
+            await may_answer.wait()
+            await peer.send(OK)
+
+        pool = {"hedge": {"after": "30ms", "budget": 1.0}, "on_abandon": on_abandon}
+        async with balancing(held, answering_once(*RESPONSES[kind]), pool=pool) as (client, gateway, _):
+            asyncio.get_running_loop().call_later(0.2, may_answer.set)
+            await assert_costs_one_exchange(client, gateway)
+
+    async def test_response_of_an_attempt_that_lost(self) -> None:
+        """Nobody waits for it: the fault is told and the lease ends, without evidence."""
+        may_answer = asyncio.Event()
+
+        async def held(peer: Peer) -> None:
+            await peer.request()
+            await may_answer.wait()
+            await peer.send(OK)
+
+        pool = {"hedge": {"after": "30ms", "budget": 1.0}, "strategy": "least_time"}
+        async with balancing(held, answering_once(OK), pool=pool) as (client, gateway, _):
+            told: list[Exception] = []
+            gateway.plane.tell_fault = told.append
+            assert (await client.ask("GET /")).body == b"ok"
+            balancer = gateway.plane.pools["pcs"].balancer
+            sound = balancer.strategy
+            balancer.strategy = BrokenStrategy(sound.context)
+            may_answer.set()
+            await until(lambda: told)
+            balancer.strategy = sound
+
+            assert gateway.in_flight == 0
+            assert [one for one in gateway.evidence if one.failures] == []
+
+    async def test_retry_at_once(self) -> None:
+        """A connection that was closed as it was reused is replaced at once: that may fail, too."""
+        told: list[Exception] = []
+
+        async def script(peer: Peer) -> None:
+            await peer.request()
+            await peer.send(OK)
+            await peer.request()
+            balancer.strategy = BrokenStrategy(balancer.strategy.context)
+            peer.reset()
+
+        async with talking(script) as (client, gateway, _):
+            gateway.plane.tell_fault = told.append
+            balancer = gateway.plane.pools["pcs"].balancer
+            statuses = [(await client.ask("GET /")).status for _ in range(2)]
+
+            assert statuses == [200, 500]
+            assert [type(error) for error in told] == [ZeroDivisionError]
+            assert gateway.in_flight == 0
+
     async def test_exchange_is_answered_500_and_told(self) -> None:
         """The client gets a problem with its reason, the fault is told, and the next request is served."""
         async with talking(echoing) as (client, gateway, _):

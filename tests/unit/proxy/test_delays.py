@@ -96,6 +96,19 @@ def test_many_delays_share_one_timer(loop: FakeLoop, delays: Delays) -> None:
     assert loop.armed == [1000.002]
 
 
+def test_fault_in_a_callback_does_not_hold_up_others(loop: FakeLoop, delays: Delays) -> None:
+    """What else is due comes next, what is not keeps its time."""
+    called: list[float] = []
+    delays.start(0.1, lambda: called.append(1 // 0))
+    for seconds in (0.1, 0.1, 0.2):
+        delays.start(seconds, lambda: called.append(loop.now))
+    with pytest.raises(ZeroDivisionError):
+        loop.advance(0.15)
+    loop.advance(1)
+
+    assert called == [1000.1, 1000.1, 1000.2]
+
+
 def test_callback_that_starts_a_longer_delay_does_not_hold_up_others(loop: FakeLoop, delays: Delays) -> None:
     """A delay begun inside a callback does not take over the timer from an earlier one."""
     called: list[tuple[str, float]] = []
