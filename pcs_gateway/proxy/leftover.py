@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from pcs_gateway.http.refusals import Refusal
 from pcs_gateway.proxy.attempts import Failure
-from pcs_gateway.proxy.evidence import answered
+from pcs_gateway.proxy.evidence import answered, complete
 from pcs_gateway.proxy.exchange import Exchange
 from pcs_gateway.proxy.exchange_state import ExchangeState
 from pcs_gateway.proxy.holding import HeldResponse
@@ -81,6 +81,13 @@ class Leftover(Exchange):
         if is_complete:
             self.finish(self.plane.monotonic())
 
+    def respond_more(
+        self, pieces: Sequence[bytes], *, is_complete: bool = False, trailers: Sequence[bytes] = ()
+    ) -> None:
+        self.is_active = True
+        if is_complete:
+            self.finish(self.plane.monotonic())
+
     def finish(self, now: float) -> None:
         """End the lease; once."""
         if self.phase == OVER:
@@ -129,6 +136,13 @@ class LostAttempt(Leftover):
     ) -> None:
         self._note(head.status, is_whole=is_complete)
         super().respond(head, pieces, is_framed=is_framed, is_complete=is_complete, trailers=trailers)
+
+    def respond_more(
+        self, pieces: Sequence[bytes], *, is_complete: bool = False, trailers: Sequence[bytes] = ()
+    ) -> None:
+        self.is_active = True
+        if is_complete:
+            complete(self)
 
     def refuse(
         self, refusal: Refusal, backends: Sequence[str] = (), allowed: bytes = b"", retry_after: int = 0

@@ -212,6 +212,26 @@ class TestDeadlines:
             assert len(backend.peers) == 1
             assert len(gateway.records) == 2
 
+    @pytest.mark.parametrize("late", [(OK,), (OK[:-1], OK[-1:])])
+    async def test_late_answer_of_a_timed_out_attempt_is_no_success(self, late: tuple[bytes, ...]) -> None:
+        """What there was to say of its backend was said, in however many pieces the answer comes."""
+        may_answer = asyncio.Event()
+
+        async def script(peer: Peer) -> None:
+            await peer.request()
+            await may_answer.wait()
+            await peer.send(*late)
+            await peer.end()
+
+        async with talking(script, timeouts={"response_head": "200ms"}) as (client, gateway, _):
+            client.send("GET /")
+            assert await reason_of(client) == (504, "response_timeout")
+            (member,) = gateway.plane.pools["pcs"].balancer.members
+            may_answer.set()
+            await until(lambda: not gateway.in_flight)
+
+            assert (member.successes, member.consecutive_failures) == (0, 1)
+
     async def test_timed_out_attempt_is_cut_in_the_end(self) -> None:
         """A backend that hangs for good is not counted for good: `stream_idle` ends that too."""
         timeouts = {"response_head": "200ms", "stream_idle": "20s"}
