@@ -20,9 +20,9 @@ RATE_CELLS: Final = 1 << 21
 
 BANK_CELLS: Final = 1 << 18
 """
-Cells of one rate limit, as long as there are no more than eight of them. So many that somebody who sends from
-all the 65,536 networks /64 of an IPv6 /48, three requests from each within a burst of five, takes the place of
-one other client in a hundred.
+Cells of one rate limit, as long as there are no more than eight of them. So many that somebody who sends
+from all the 65,536 networks /64 of an IPv6 /48, three requests from each within a burst of five, takes the
+place of one other client in a hundred.
 """
 
 MOST_RATE_LIMITS: Final = 64

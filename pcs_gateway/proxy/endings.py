@@ -168,7 +168,7 @@ def look_after(exchange: Exchange, now: float) -> None:
     body, connection = exchange.body, exchange.connection
     if body is None or body.is_complete or connection is None:
         return
-    if connection.is_reading_paused or (exchange.fields.expects_continue and not body.received):
+    if connection.is_reading_paused or body.awaits_continue:
         # it is the backend that the body waits for
         body.begin_window(now)
     elif body.is_too_slow(now, exchange.matched.limits.minimum_body_rate):

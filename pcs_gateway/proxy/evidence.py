@@ -8,6 +8,7 @@ The law of this file:
 - a failure that could be the request's own is held until its exchange is over or has another outcome. If
   another backend fails in the same way, it speaks against the request, and else against the backend. A failed
   connect says nothing of the request and is not held;
+- a reset while a body was under way that does not fit `request_buffer` is the request's;
 - a worker that saw enough failures in a row avoids the backend by itself, until the control process confirms
   or denies; for longer each time, and not when all backends fail alike. So detection works while that process
   is down;
@@ -103,6 +104,10 @@ class Evidence:
         failure = _Failure(pool, member, kind, now)
         if failure.way in _ANSWERED:
             member.own.answers += 1
+        if failure.way is Way.RESET and _is_large_upload(exchange):
+            # it may have answered early, or been tired of waiting for the rest: clients can bring that about
+            self._tell(failure, Bearing.REQUEST)
+            return
         if pool.balancer.strategy.uses_latency:
             pool.balancer.observe_failure(member, now)
         if failure.way is Way.CONNECT:
@@ -235,6 +240,13 @@ class Evidence:
     def end_tick(self, now: float) -> None:
         """All pools had their tick."""
         self.hangs.forget(now)
+
+
+def _is_large_upload(exchange: Exchange) -> bool:
+    body = exchange.body
+    if body is None:
+        return False
+    return not body.is_replayable or body.received > exchange.matched.limits.request_buffer
 
 
 def _objects(pool: UpstreamPool, accused: Member, now: float) -> bool:

@@ -134,7 +134,8 @@ class Exchange(ExchangeState):
         self.sent = self.plane.monotonic()
         if not body.is_complete:
             body.forget()
-            self.deadline = now + route.timeouts.stream_idle
+            if not body.awaits_continue:
+                self.deadline = now + route.timeouts.stream_idle
             if self.connection is not None and not upstream.is_writing_paused:
                 self.connection.resume_reading()
 
@@ -231,6 +232,9 @@ class Exchange(ExchangeState):
         """Pass on a 1xx response; a client of HTTP/1.0 must not see one (RFC 9110 section 15.2)."""
         if self.connection is not None and self.is_1_1:
             self.connection.transport.write(b"".join((head.start, head.forwarded, b"\r\n")))
+        if self.body is not None and self.body.awaits_continue and head.status == 100:
+            self.body.awaits_continue = False
+            self.is_active = True
 
     # answers of our own
 

@@ -45,14 +45,12 @@ def begin_with_care(exchange: Exchange, route: Route, rest: bytes) -> bytes:
         if fields.upgrade and fields.upgrade != b"h2c" and fields.content_length != 0:
             raise RequestRefused(Refusal.UPGRADE_WITH_BODY)
         exchange.body = body = RequestBody(fields, route.limits.body_bytes, exchange.received)
+        body.awaits_continue = fields.expects_continue and exchange.is_1_1 and not rest
         if rest and not body.is_complete:
             wire, rest = body.feed(rest)
             body.keep(wire)
-        if not (
-            body.is_complete
-            or _is_buffer_full(exchange, body)
-            or (fields.expects_continue and exchange.is_1_1)
-        ):
+        is_to_be_kept = not (body.is_complete or _is_buffer_full(exchange, body))
+        if is_to_be_kept and (not body.awaits_continue or _is_asked_for(exchange, body, route)):
             exchange.deadline = exchange.received + route.timeouts.stream_idle
             return rest
     elif fields.upgrade == b"h2c" and rest.startswith(b"PRI "):
@@ -60,6 +58,23 @@ def begin_with_care(exchange: Exchange, route: Route, rest: bytes) -> bytes:
         rest = b""
     exchange.engage(route)
     return rest
+
+
+def _is_asked_for(exchange: Exchange, body: RequestBody, route: Route) -> bool:
+    """
+    Ask for a body that its client holds back, if it can be kept until it is complete; tell whether it can.
+
+    To its clients a gateway is the origin server, so it may say 100 by itself (RFC 9110 section 10.1.1). Else a
+    client that never sends its body would hold a backend. A body that does not fit is the backend's to ask for.
+    """
+    length = exchange.fields.content_length
+    if route.upstream_pool is None or exchange.connection is None:
+        return False
+    if length is not None and length > route.limits.request_buffer:
+        return False
+    body.awaits_continue = False
+    exchange.connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    return True
 
 
 def _answer_as_last(exchange: Exchange, route: Route) -> None:
@@ -89,6 +104,7 @@ def client_data(exchange: Exchange, data: bytes) -> bytes:
     if body is None or body.is_complete:
         return data
     exchange.is_active = True
+    body.awaits_continue = False
     wire, rest = body.feed(data)
     if exchange.phase >= WAITING and exchange.upstream is not None:
         exchange.upstream.transport.write(wire)

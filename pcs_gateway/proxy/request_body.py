@@ -13,6 +13,7 @@ class RequestBody:
     The body of one request, as it goes to the backend: raw with Content-Length, else chunked anew.
 
     Attributes:
+        awaits_continue: The client may hold it back until the backend has said 100 (Continue).
         received: Body bytes taken from the client.
         kept: Wire bytes not sent yet, or still needed to send the request again.
         is_complete: The last byte has come.
@@ -25,6 +26,7 @@ class RequestBody:
         "_decoder",
         "_limit",
         "_remaining",
+        "awaits_continue",
         "is_complete",
         "is_replayable",
         "kept",
@@ -47,6 +49,7 @@ class RequestBody:
         self._limit = limit
         self._checked = now
         self._checked_bytes = 0
+        self.awaits_continue = False
         self.received = 0
         self.kept: list[bytes] = []
         self.kept_bytes = 0

@@ -91,15 +91,16 @@ def _write_fields(exchange: Exchange, connection: DownstreamConnection, member: 
         section = _host_line(route, host, member) + fields.without_host()
     if fields.max_forwards is not None and exchange.method == b"OPTIONS":
         section = with_hop_limit(section, read_hop_limit(fields.max_forwards) - 1)
-    if not exchange.is_1_1 and fields.expects_continue:
-        # RFC 9110 section 10.1.1: an HTTP/1.0 client's expectation is ignored, not passed on
+    if fields.expects_continue and (exchange.body is None or not exchange.body.awaits_continue):
+        # RFC 9110 section 10.1.1: ignored from HTTP/1.0, idle where the body is here, and met by the gateway
         lines = section.split(b"\r\n")[:-1]
         section = b"".join([line + b"\r\n" for line in lines if not line.lower().startswith(b"expect:")])
     written = section + _forwarding(exchange, connection, host)
     if route.request_edits is not None:
         written = route.request_edits.apply(written)
-    # an identity comes once; an authority in the target, a missing Host, a hop limit concern this one alone
-    is_lasting = not fields.has_identity and fields.max_forwards is None
+    # an identity comes once; an authority in the target, a missing Host, a hop limit and an expectation
+    # concern this one alone
+    is_lasting = not (fields.has_identity or fields.expects_continue) and fields.max_forwards is None
     if is_lasting and fields.host and not exchange.match.authority:
         connection.written_for_fields = fields
         connection.written_for_route = route

@@ -181,10 +181,10 @@ class UpstreamConnection(asyncio.Protocol):
         self._rests = head.rests
         length = head.body_length
         if exchange.method == b"HEAD":
-            length = 0
-            self._rests = head.content_length != 0
-            if head.is_chunked or head.content_length:
+            if length != 0:
+                # who sends a body all the same must not have it taken for the next response
                 self._may_persist = False
+            length = 0
         if length is None:
             self._begin_unknown_length(exchange, head, body)
         elif len(body) >= length:

@@ -85,6 +85,7 @@ async def test_connection_that_stayed_silent_is_used_again(method: str, head: by
     [
         ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 1),
         ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", 3),
+        ("HEAD", b"HTTP/1.1 200 OK\r\n\r\n", 3),
         ("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 0\r\n\r\n", 1),
         ("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", 3),
         ("GET", b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", 3),

@@ -370,6 +370,33 @@ class TestRequestsFault:
             assert Event.BACKEND_SKIPS not in gateway.delta.events
             assert not any(member.own.suspected for member in gateway.plane.pools["pcs"].balancer.members)
 
+    @pytest.mark.parametrize("sent", [4, 100_000])
+    async def test_resets_of_uploads_eject_nobody(self, sent: int) -> None:
+        """A backend that refuses large bodies early, or stops waiting for them, is no broken one."""
+
+        async def refuses(peer: Peer) -> None:
+            head = await peer.request_head()
+            if int(head.fields.get("content-length", 0)):
+                peer.reset()
+            else:
+                await peer.send(OK)
+
+        limits = {"request_buffer": "1B"}
+        async with balancing(refuses, refuses, pool={"strategy": "round_robin"}, limits=limits) as (
+            _,
+            gateway,
+            _,
+        ):
+            for _ in range(12):
+                async with gateway.client() as client:
+                    client.send("POST /", "Content-Length: 100000")
+                    client.writer.write(b"x" * sent)
+                    assert 502 == (await client.read_answer()).status
+
+            assert {} == failures(gateway)
+            assert 12 == sum(failures(gateway, Bearing.REQUEST).values())
+            assert Event.BACKEND_SKIPS not in gateway.delta.events
+
     async def test_failure_that_does_not_follow_is_the_backends(self) -> None:
         """Another backend answers the same request: the first one failed by itself."""
         async with balancing(resetting, answering(OK), pool={"strategy": "round_robin"}) as (

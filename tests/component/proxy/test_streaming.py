@@ -3,10 +3,11 @@
 import asyncio
 import hashlib
 import socket
+from typing import Any
 
 import pytest
 
-from tests.fakes.backend import OK, Peer, answering
+from tests.fakes.backend import OK, Peer, answering, echoing, hanging
 from tests.fakes.gateway import Gateway, talking
 from tests.fakes.waiting import until
 
@@ -295,7 +296,90 @@ class TestRequests:
             assert len(answer.body) == 64
             assert sink.received == size
 
-    async def test_expectation_is_passed_through(self) -> None:
+    @pytest.mark.parametrize("framing", ["Content-Length: 4", "Transfer-Encoding: chunked"])
+    async def test_body_that_can_be_kept_is_asked_for(self, framing: str) -> None:
+        """9110 10.1.1: the gateway says 100 itself, and no backend is taken until the body is here."""
+        async with talking(echoing) as (client, gateway, backend):
+            client.send("POST /", "Expect: 100-continue", framing)
+            interim = await client.read_answer()
+            assert 0 == gateway.in_flight
+            assert not backend.peers
+            client.writer.write(b"body" if framing.startswith("Content") else b"4\r\nbody\r\n0\r\n\r\n")
+            final = await client.read_answer()
+
+            assert (interim.status, final.status) == (100, 200)
+            assert b"body" == backend.requests[0].body
+            assert "expect" not in backend.requests[0].fields
+
+    async def test_body_that_did_not_wait_is_not_asked_for(self) -> None:
+        """9110 10.1.1: some of it has come already."""
+        async with talking(echoing) as (client, gateway, backend):
+            client.writer.write(
+                b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\nbo"
+            )
+            await until(lambda: any(one.exchange for one in gateway.plane.connections))
+            client.writer.write(b"dy")
+
+            assert 200 == (await client.read_answer()).status
+            assert b"body" == backend.requests[0].body
+
+    async def test_route_that_answers_by_itself_asks_for_no_body(self) -> None:
+        """The final status is known: there is nothing to send the body for."""
+        routes = [{"match": {"path": "/{p...}"}, "respond": {"status": 403}}]
+        async with talking(echoing, routes=routes) as (client, _, _):
+            client.send("POST /", "Expect: 100-continue", "Content-Length: 4")
+
+            assert 403 == (await client.read_answer()).status
+
+    async def test_expectation_of_one_request_is_not_the_next_ones(self) -> None:
+        """Fields that are known by heart are written for each version and body anew."""
+        head = b"POST / HTTP/1.%d\r\nHost: a\r\nConnection: keep-alive\r\n%bContent-Length: 4\r\n\r\n"
+        expects = b"Expect: 100-continue\r\n"
+        heads: list[dict[str, str]] = []
+
+        async def script(peer: Peer) -> None:
+            while True:
+                request = await peer.request_head()
+                heads.append(request.fields)
+                if "expect" in request.fields:
+                    await peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+                await peer.read_exactly(4)
+                await peer.send(OK)
+
+        async with talking(script, limits={"request_buffer": "1B"}) as (client, _, _):
+            for minor in (1, 1, 0, 1):
+                client.writer.write(head % (minor, expects))
+                if minor:
+                    assert 100 == (await client.read_answer()).status
+                client.writer.write(b"body")
+                assert 200 == (await client.read_answer()).status
+
+            assert [True, True, False, True] == ["expect" in fields for fields in heads]
+
+    async def test_who_never_sends_what_it_announced_holds_no_backend_for_long(self) -> None:
+        """After `response_head` without a 100 it is 408; after the 100 the rate of the body counts."""
+        sections: dict[str, Any] = {"limits": {"request_buffer": "1B"}}
+
+        async def agrees(peer: Peer) -> None:
+            await peer.request_head()
+            await peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            await peer.end()
+
+        async with talking(hanging, **sections) as (client, gateway, backend):
+            client.send("POST /", "Expect: 100-continue", "Content-Length: 4")
+            await until(lambda: backend.peers)
+            gateway.jump(15.1)
+            assert 408 == (await client.read_answer()).status
+            await until(lambda: not gateway.in_flight)
+        async with talking(agrees, **sections) as (client, gateway, _):
+            client.send("POST /", "Expect: 100-continue", "Content-Length: 4")
+            assert 100 == (await client.read_answer()).status
+            gateway.jump(0.1)
+            gateway.jump(10.1)
+            assert 408 == (await client.read_answer()).status
+            await until(lambda: not gateway.in_flight)
+
+    async def test_expectation_of_a_large_body_is_passed_through(self) -> None:
         """`Expect: 100-continue` reaches the backend before the body; its 100 reaches the client."""
         go_on = asyncio.Event()
 
@@ -308,7 +392,7 @@ class TestRequests:
             await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
             await peer.end()
 
-        async with talking(script) as (client, _, backend):
+        async with talking(script, limits={"request_buffer": "3B"}) as (client, _, backend):
             client.send("POST /", "Expect: 100-continue", "Content-Length: 4")
             await until(lambda: backend.peers and b"\r\n\r\n" in backend.peers[0].received)
             go_on.set()
@@ -326,7 +410,7 @@ class TestRequests:
             await peer.send(b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno")
             await peer.end()
 
-        async with talking(script) as (client, gateway, _):
+        async with talking(script, limits={"request_buffer": "3B"}) as (client, gateway, _):
             client.send("POST /", "Expect: 100-continue", "Content-Length: 4")
             answer = await client.read_answer()
 
