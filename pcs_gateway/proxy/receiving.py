@@ -64,8 +64,8 @@ def _is_asked_for(exchange: Exchange, body: RequestBody, route: Route) -> bool:
     """
     Ask for a body that its client holds back, if it can be kept until it is complete; tell whether it can.
 
-    To its clients a gateway is the origin server, so it may say 100 by itself (RFC 9110 section 10.1.1). Else a
-    client that never sends its body would hold a backend. A body that does not fit is the backend's to ask for.
+    To its clients a gateway is the origin server, so it may say 100 by itself (RFC 9110 section 10.1.1). Else
+    a client that never sends its body would hold a backend. What does not fit is the backend's to ask for.
     """
     length = exchange.fields.content_length
     if route.upstream_pool is None or exchange.connection is None:

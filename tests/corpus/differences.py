@@ -118,7 +118,6 @@ _OTHERWISE: tuple[_Row, ...] = (
     ("old hosts b''", "9110 7.2", "what is forwarded as HTTP/1.1 must have a Host"),
     ("old hosts b'Host_*'", "9110 7.2", "the same"),
     ("*connection b'*[oO][wW][nN]*'*", "9110 7.6.1", "what Connection names is removed"),
-    ("expect b*100-?ontinue*", "9110 10.1.1", "the backend is asked; nginx answers by itself"),
     ("forwards b* of b'OPTIONS'", "9110 7.6.2", "the limit is decremented, 0 answered here"),
 )
 
