@@ -22,12 +22,18 @@ import msgspec
 from pcs_gateway.telemetry.delta import Event
 from pcs_gateway.telemetry.line_writer import STANDARD_OUTPUT, LineWriter
 from pcs_gateway.telemetry.record import ExchangeRecord
-from pcs_gateway.telemetry.redaction import MAXIMUM_TARGET, shown_target
+from pcs_gateway.telemetry.redaction import ALWAYS_SHORT, MAXIMUM_TARGET, shown_target
 
 BATCH: Final = 128
 """Records that are encoded at once, which holds the loop for about 0.15 ms."""
 HAND_OVER_BATCHES: Final = 4
 """So many are handed over without waiting for `flush`: each time wakes the thread, which wants the GIL."""
+
+ROOM: Final = 2900
+"""
+Bytes of a line for target and outcomes: the rest, names of 64 and 128 characters and a request id of 128
+that may all be escaped, fits into the other 1195. A pipe takes a line of up to 4096 bytes in one piece.
+"""
 
 _MILLISECONDS: Final = tuple(f"{number:03d}Z" for number in range(1000))
 
@@ -82,8 +88,8 @@ def encode_lines(records: Sequence[ExchangeRecord]) -> bytes:
             limit = second + 1.0
             prefix = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
         target = record.target.decode("latin-1")
-        if "?" in target or "@" in target or len(target) > MAXIMUM_TARGET:
-            target = shown_target(target)
+        if "?" in target or "@" in target or len(target) > ALWAYS_SHORT:
+            target = shown_target(target, _room(record.outcomes) if record.outcomes else MAXIMUM_TARGET)
         lines.append(
             AccessLine(
                 prefix + _MILLISECONDS[floor((started - second) * 1000.0)],
@@ -108,6 +114,12 @@ def encode_lines(records: Sequence[ExchangeRecord]) -> bytes:
             )
         )
     return _ENCODER.encode_lines(lines)
+
+
+def _room(outcomes: Sequence[tuple[str, str]]) -> int:
+    """Return how many bytes of JSON are left for the target."""
+    taken = sum(len(backend) + len(outcome) + len('["",""],') for backend, outcome in outcomes)
+    return min(MAXIMUM_TARGET, ROOM - taken)
 
 
 class AccessLog:

@@ -7,14 +7,20 @@ cannot be told from other text. The access log holds no header fields at all.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Final
 from urllib.parse import unquote_plus
 
+import msgspec
+
 MASK: Final = "***"
 
 MAXIMUM_TARGET: Final = 2048
-"""Longer targets are cut, so that a line stays below the 4096 bytes which a pipe takes in one piece."""
+"""Bytes of a target in JSON; longer ones are cut, so that a line of the access log has a bounded length."""
+ALWAYS_SHORT: Final = 120
+"""Targets with fewer characters are never cut: in JSON no character takes more than six bytes."""
+_LONGEST_ESCAPE: Final = 6
 
 _SECRET_NAME = re.compile(
     r"""
@@ -35,19 +41,26 @@ def is_secret_name(name: str) -> bool:
     return _SECRET_NAME.search(name) is not None
 
 
-def shown_target(target: str) -> str:
+def shown_target(target: str, most_bytes: int = MAXIMUM_TARGET) -> str:
     """
     Return a request target as a log may show it.
 
     It is shown as received, but for the values of query parameters with secret names, and for a user name and
-    password before the host of an absolute target. Beyond `MAXIMUM_TARGET` characters it is cut.
+    password before the host of an absolute target. Beyond `most_bytes` of JSON it is cut.
     """
     if "@" in target:
         target = _CREDENTIALS.sub(rf"\1{MASK}@", target)
     path, mark, query = target.partition("?")
     if mark and ("%" in query or is_secret_name(query)):
         target = f"{path}?{_PAIR.sub(_mask_pair, query)}"
-    return target if len(target) <= MAXIMUM_TARGET else f"{target[:MAXIMUM_TARGET]}…"
+    return _cut(target, most_bytes) if len(target) * _LONGEST_ESCAPE > most_bytes else target
+
+
+def _cut(target: str, most_bytes: int) -> str:
+    shown = target[:most_bytes]
+    while (excess := len(msgspec.json.encode(shown)) - len('""') - most_bytes) > 0:
+        shown = shown[: -math.ceil(excess / _LONGEST_ESCAPE)]
+    return target if len(shown) == len(target) else f"{shown}…"
 
 
 def _mask_pair(pair: re.Match[str]) -> str:

@@ -98,6 +98,30 @@ class TestLine:
 
         assert len(encode_lines([record])) < 4096
 
+    @pytest.mark.parametrize("octet", [b"x", b'"', b"\xe9", b"\x01"])
+    @pytest.mark.parametrize("attempts", [0, 13])
+    def test_longest_line_of_all(self, octet: bytes, attempts: int) -> None:
+        """Everything as long as it can be, and escaped where a client can bring that about."""
+        outcomes = (("b" * 128, "http_response_header_section_size"),) * attempts
+        numbers = ("duration", "time_to_first_byte", "upstream_time", "gateway_time")
+        record = make_record(
+            request_id=b'"' * 128,
+            client="f" * 64,
+            method=b"M" * 32,
+            target=b"/" + octet * 32_768,
+            route="r" * 64,
+            pool="p" * 64,
+            backend="b" * 128,
+            attempts=attempts,
+            request_bytes=1 << 50,
+            response_bytes=1 << 50,
+            reason="tls_client_certificate_missing",
+            outcomes=outcomes,
+            **dict.fromkeys(numbers, 123456.123456),
+        )
+
+        assert 2500 < len(encode_lines([record])) < 4096
+
     def test_times_of_one_batch_are_each_their_own(self) -> None:
         """Neither the second nor the millisecond of another record is shown, in whatever order they come."""
         starts = [1_700_000_000.0, 1_700_000_000.9999, 1_700_000_001.0, 1_699_999_999.5, 1_700_000_000.0015]

@@ -1,5 +1,7 @@
 """What must not be shown in a log."""
 
+import json
+
 import pytest
 
 from pcs_gateway.telemetry.redaction import MAXIMUM_TARGET, is_secret_name, shown_target
@@ -57,3 +59,13 @@ class TestShownTarget:
         shown = shown_target(f"/?token={'t' * 5000}&x={'x' * 5000}")
 
         assert shown == f"/?token=***&x={'x' * (MAXIMUM_TARGET - 14)}…"
+
+    @pytest.mark.parametrize("character", ["x", '"', "é", "\x01"])
+    def test_length_is_that_of_json(self, character: str) -> None:
+        """What is escaped counts as it will stand in the line; what fits is whole."""
+        cut = shown_target(character * 5000, 600)
+        size = len(json.dumps(character, ensure_ascii=False).encode()) - 2
+        whole = character * (600 // size)
+
+        assert cut == f"{whole}…"
+        assert shown_target(whole, 600) == whole
