@@ -21,6 +21,12 @@ _SAID = (b"X-Forwarded-For", b"X-Forwarded-Proto", b"X-Forwarded-Host", b"Forwar
 _PASSED_ON = (b"X-Forwarded-Port", b"X-Forwarded-Prefix", b"X-Real-IP")
 """Words about the client that the gateway never says itself: only those of a trusted peer are passed on."""
 
+MOST_HOPS = 32
+"""Of more proxies in a row only the nearest are looked at: each costs time, and a head has room for many."""
+
+LONGEST_ADDRESS = 64
+"""An address of IPv6 has 39 characters; what follows `%` in one is only bounded here."""
+
 
 class Client:
     """
@@ -62,13 +68,20 @@ class Forwarding:
         return Client(address, before.scheme, before.subject_line, is_trusted=is_trusted)
 
     def client_address(self, client: Client, fields: RequestFields) -> str:
-        """Give the address of the client: the nearest one that is not on the trust list."""
+        """
+        Give the address of the client: the nearest one that is not on the trust list.
+
+        Of a chain longer than `MOST_HOPS`, or one that says something else than addresses, it is the last one
+        looked at.
+        """
         if not client.is_trusted:
             return client.address
         nearest = client.address
-        chain = fields.values.get(b"x-forwarded-for", b"").decode("latin-1").split(",")
+        chain = fields.values.get(b"x-forwarded-for", b"").rsplit(b",", MOST_HOPS)[-MOST_HOPS:]
         for hop in reversed(chain):
-            address = hop.strip()
+            address = hop.decode("latin-1").strip()
+            if len(address) > LONGEST_ADDRESS:
+                return nearest
             try:
                 ipaddress.ip_address(address)
             except ValueError:

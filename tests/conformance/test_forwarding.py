@@ -245,12 +245,16 @@ class TestClientAddress:
             (["127.0.0.0/8", "1.2.3.0/24"], "1.2.3.4", "1.2.3.4"),
             (["127.0.0.0/8"], "rubbish", "127.0.0.1"),
             (["127.0.0.0/8"], "9.9.9.9, rubbish", "127.0.0.1"),
+            (["127.0.0.0/8"], f"9.9.9.9, {', '.join(['127.0.0.2'] * 31)}", "9.9.9.9"),
+            (["127.0.0.0/8"], f"9.9.9.9, 127.0.0.3, {', '.join(['127.0.0.2'] * 31)}", "127.0.0.3"),
+            (["127.0.0.0/8"], f"{'rubbish,' * 2000}127.0.0.3, {', '.join(['127.0.0.2'] * 31)}", "127.0.0.3"),
+            (["127.0.0.0/8"], f"fe80::1%{'x' * 100}", "127.0.0.1"),
         ],
     )
     async def test_recorded_client_is_the_nearest_untrusted(
         self, trusted: list[str], said: str, client: str
     ) -> None:
-        """The log names the nearest address that is not a trusted proxy's."""
+        """The log names the nearest address that is not a trusted proxy's, or the last of 32."""
         async with talking(answering(OK), forwarding={"trusted_proxies": trusted}) as (raw, gateway, _):
             await raw.ask("GET /", f"X-Forwarded-For: {said}")
 
