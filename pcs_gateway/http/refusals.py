@@ -74,7 +74,7 @@ class Refusal(Enum):
     AMBIGUOUS_PATH = (
         400,
         "http_request_error",
-        "The path contains dot segments, backslashes or empty segments that others could read differently.",
+        "The path contains dot segments, delimiters or empty segments that others could read differently.",
         False,
     )
     CONNECT_REFUSED = (405, "http_request_denied", "CONNECT is not offered: this is no forward proxy.", True)

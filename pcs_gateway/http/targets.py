@@ -3,12 +3,14 @@ Request targets (RFC 9112 section 3.2) and the one normal form of a path (RFC 39
 
 Routes and cache keys match the normal form; what is forwarded stays the original bytes. A path whose
 dot segments, backslashes or empty segments another parser would resolve to other segments is named
-ambiguous, and refused unless its route allows it.
+ambiguous, and refused unless its route allows it. So is one that has another route for a parser that
+decodes escaped delimiters or cuts path parameters, which many backends do.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from pcs_gateway.http.fields import is_valid_host
 from pcs_gateway.http.refusals import Refusal, RequestRefused
@@ -20,8 +22,17 @@ _NEVER_FORWARDED = {b"CONNECT": Refusal.CONNECT_REFUSED, b"TRACE": Refusal.TRACE
 _NEEDS_CARE = re.compile(rb"%|//|\\|/\.|;")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-_HIDDEN_DELIMITERS = re.compile(rb"%2F|%5C", re.IGNORECASE)
+_DOT_SEGMENT = re.compile(rb"/\.\.?(?:/|\Z)")
+_ESCAPED_IN_SEGMENTS = tuple((b"%%%02X" % octet, bytes((octet,))) for octet in b"/!$&'()*+,;=:@")
+_MAY_BE_READ_OTHERWISE = re.compile(
+    b"|".join([b";", *(re.escape(escaped) for escaped, _ in _ESCAPED_IN_SEGMENTS)])
+)
+_PATH_PARAMETERS = re.compile(rb";[^/]*")
+_SLASHES = re.compile(rb"//+")
 _ABSOLUTE = re.compile(rb"(?i:(https?))://([^/?#@]*)(/[^?#]*)?(\?[^#]*)?")
+
+
+NO_PATHS: frozenset[bytes] = frozenset()
 
 
 class Target:
@@ -34,18 +45,27 @@ class Target:
         origin_form: The bytes to forward: path as received and query.
         authority: From the absolute form, which overrides Host (RFC 9112 section 3.2.2); else empty.
         is_ambiguous: Others could read other segments in this path.
+        other_paths: What else this path is for some, which matters where that is another route's.
     """
 
-    __slots__ = ("authority", "is_ambiguous", "origin_form", "path", "query")
+    __slots__ = ("authority", "is_ambiguous", "origin_form", "other_paths", "path", "query")
 
     def __init__(
-        self, path: bytes, query: bytes, origin_form: bytes, authority: bytes, *, is_ambiguous: bool
+        self,
+        path: bytes,
+        query: bytes,
+        origin_form: bytes,
+        authority: bytes,
+        *,
+        is_ambiguous: bool,
+        other_paths: frozenset[bytes] = NO_PATHS,
     ) -> None:
         self.path = path
         self.query = query
         self.origin_form = origin_form
         self.authority = authority
         self.is_ambiguous = is_ambiguous
+        self.other_paths = other_paths
 
 
 def read_target(method: bytes, target: bytes) -> Target:
@@ -79,7 +99,15 @@ def _read_origin_form(target: bytes, authority: bytes) -> Target:
     if _NEEDS_CARE.search(path) is None:
         return Target(path, mark + query, target, authority, is_ambiguous=False)
     normal = normalise_path(path)
-    return Target(normal, mark + query, target, authority, is_ambiguous=is_ambiguous(normal))
+    others = other_paths(normal) if _MAY_BE_READ_OTHERWISE.search(normal) else NO_PATHS
+    return Target(
+        normal,
+        mark + query,
+        target,
+        authority,
+        is_ambiguous=is_ambiguous(normal, others),
+        other_paths=others,
+    )
 
 
 def normalise_path(path: bytes) -> bytes:
@@ -100,9 +128,35 @@ def _normal_escape(match: re.Match[bytes]) -> bytes:
     return bytes((octet,)) if octet in _UNRESERVED else b"%" + digits.upper()
 
 
-def is_ambiguous(path: bytes) -> bool:
-    """Tell whether resolving dots, backslashes, escaped slashes or `;` would change the segments."""
-    if b"//" in path or b"\\" in path:
+def is_ambiguous(path: bytes, others: Iterable[bytes]) -> bool:
+    """Tell whether a path has dot segments, be it only as others read it, backslashes or empty segments."""
+    if b"//" in path or b"\\" in path or b"%5C" in path:
         return True
-    segments = _HIDDEN_DELIMITERS.sub(b"/", path).split(b"/")
-    return any(segment.partition(b";")[0] in (b".", b"..") for segment in segments) or b"%5C" in path
+    return any(_DOT_SEGMENT.search(reading) for reading in (path, *others))
+
+
+def other_paths(path: bytes) -> frozenset[bytes]:
+    """
+    Give what others make of a path in normal form, other than the path itself.
+
+    Some decode the delimiters of its segments before they look at it (WSGI, ASGI), some cut off parameters
+    (`;…` of a segment, as servlets do), before that or after it, and some then join slashes to one.
+    """
+    readings = {path}
+    for read in (_decode_delimiters, _cut_parameters, _decode_delimiters, _join_slashes):
+        readings |= {read(reading) for reading in readings}
+    return frozenset(readings - {path})
+
+
+def _decode_delimiters(path: bytes) -> bytes:
+    for escaped, octet in _ESCAPED_IN_SEGMENTS:
+        path = path.replace(escaped, octet)
+    return path
+
+
+def _cut_parameters(path: bytes) -> bytes:
+    return _PATH_PARAMETERS.sub(b"", path)
+
+
+def _join_slashes(path: bytes) -> bytes:
+    return _SLASHES.sub(b"/", path)

@@ -141,6 +141,10 @@ class Route:
             return True
         return host.startswith(b"*.") and name.endswith(host[1:]) and len(name) > len(host) - 1
 
+    def takes(self, method: bytes, host: bytes) -> bool:
+        """Tell whether a request with this method for this lower-cased host is this route's, by its path."""
+        return (self.methods is None or method in self.methods) and self.match_host(host)
+
     def matches_path(self, path: bytes) -> bool:
         """Tell whether a normalised path is this route's."""
         if not path.startswith(self.prefix):
@@ -225,17 +229,29 @@ class Router:
                 continue
             if route.methods is not None and method not in route.methods:
                 allowed |= route.methods
-            elif target.is_ambiguous and not route.allow_ambiguous_paths:
-                raise RequestRefused(Refusal.AMBIGUOUS_PATH)
-            else:
+            elif route.allow_ambiguous_paths or not (
+                target.is_ambiguous
+                or (target.other_paths and self._leads_elsewhere(route, method, asked, target))
+            ):
                 return Match(route, method, target)
+            else:
+                raise RequestRefused(Refusal.AMBIGUOUS_PATH)
         if target.is_ambiguous:
             raise RequestRefused(Refusal.AMBIGUOUS_PATH)
         raise MethodNotRouted(allowed) if allowed else RequestRefused(Refusal.NO_ROUTE)
 
+    def _leads_elsewhere(self, taken: Route, method: bytes, host: bytes, target: Target) -> bool:
+        """Tell whether a path is another route's for some, which may forbid what `taken` allows."""
+        routes = [route for route in self.routes if route.takes(method, host)]
+        for path in target.other_paths:
+            first = next((route for route in routes if route.matches_path(path)), taken)
+            if first is not taken:
+                return True
+        return False
+
 
 def host_name(authority: bytes) -> bytes:
-    """Give the lower-cased host of `host[:port]`."""
+    """Give the lower-cased host of `host[:port]`, without the dot of the root (RFC 3986 section 3.2.2)."""
     if authority.startswith(b"["):
         return authority.partition(b"]")[0].lower() + b"]"
-    return authority.partition(b":")[0].lower()
+    return authority.partition(b":")[0].lower().removesuffix(b".")

@@ -98,6 +98,8 @@ class TestPaths:
             "/items/..;a=b/secret",
             "/items/.;/1",
             "/items/%2e%2e;/secret",
+            "/items/..%3B/secret",
+            "/items/..;%2Fsecret",
             "http://sample.test/items/../secret",
         ],
     )
@@ -127,6 +129,77 @@ class TestPaths:
             statuses = [(await client.ask(f"GET {path}")).status for path in ("/files//a", "/other//a")]
 
         assert statuses == [200, 400]
+
+    FORBIDDEN = (
+        fixed("admin", path="/admin/{p...}"),
+        fixed("predict", path="/models:predict", methods=["POST"]),
+        fixed("item", path="/items/{id}"),
+        fixed("other-host", host="other.test", path="/{a}/b"),
+    )
+
+    @pytest.mark.parametrize(
+        "target",
+        [
+            "/admin%2Fsecret",
+            "/admin%2fsecret",
+            "/%61dmin%2Fsecret",
+            "/admin;x/secret",
+            "/admin;x=/..y/secret",
+            "/admin;/secret",
+            "/admin%3Bx/secret",
+            "/admin;x%2Fsecret",
+            "/admin%2F;x",
+            "/%2Fadmin/secret",
+            "/%2F%2Fadmin/secret",
+            "/;x/admin/secret",
+            "/items/a%2Fb",
+            "http://sample.test/admin%2Fsecret",
+        ],
+    )
+    async def test_path_of_another_route_for_others_is_refused(self, target: str) -> None:
+        """2.2, 3.3: a backend that decodes or cuts first would see a path of another route."""
+        async with talking(answering(OK), routes=[*self.FORBIDDEN, EVERYTHING]) as (client, gateway, backend):
+            answer = await client.ask(f"GET {target}")
+            await until(lambda: gateway.records)
+
+            assert (answer.status, json.loads(answer.body)["reason"]) == (400, "ambiguous_path")
+            assert gateway.delta.reasons == {"ambiguous_path": 1}
+            assert backend.received == b""
+
+    @pytest.mark.parametrize(
+        "target",
+        [
+            "/files/a%2Fb",
+            "/files/admin%2Fb",
+            "/proxy/http%3A%2F%2Fa.test%2Fb",
+            "/files/a;v=1/b",
+            "/administrators;x/secret",
+            "/admin%252Fsecret",
+            "/files/%3Fadmin/",
+            "/models%3Apredict",
+            "/a%2Fb",
+            "/x?y=/admin%2Fsecret;z",
+        ],
+    )
+    async def test_path_of_one_route_for_all_is_forwarded(self, target: str) -> None:
+        """2.2: escaped delimiters and parameters stay as they are where no other route is concerned."""
+        async with talking(answering(OK), routes=[*self.FORBIDDEN, EVERYTHING]) as (client, _, backend):
+            assert (await client.ask(f"GET {target}")).status == 200
+            assert backend.requests[0].target == target
+
+    async def test_escaped_delimiter_of_a_template_is_no_way_around_it(self) -> None:
+        """2.2: `:` and its like are compared decoded too."""
+        assert await taken_by("POST /models:predict", routes=[*self.FORBIDDEN, EVERYTHING]) == "predict"
+        escaped = await taken_by("POST /models%3Apredict", routes=[*self.FORBIDDEN, EVERYTHING])
+
+        assert escaped == "ambiguous_path"
+
+    async def test_route_may_allow_what_others_take_for_another_routes(self) -> None:
+        """Where the operator knows how the backend reads paths."""
+        routes = [*self.FORBIDDEN, EVERYTHING | {"allow_ambiguous_paths": True}]
+        async with talking(answering(OK), routes=routes) as (client, _, backend):
+            assert (await client.ask("GET /admin%2Fsecret")).status == 200
+            assert backend.requests[0].target == "/admin%2Fsecret"
 
     @pytest.mark.parametrize(
         ("target", "taken"), [("/files", "no_route"), ("/files/", "rest"), ("/files/a/b/c", "rest")]
@@ -171,11 +244,15 @@ class TestHosts:
             ("xtest", "no_route"),
             ("api.test.evil", "no_route"),
             ("[::1]:80", "six"),
-            ("api.test.", "no_route"),
+            ("api.test.", "exact"),
+            ("API.test.:80", "exact"),
+            ("www.test.", "wild"),
+            ("test.", "no_route"),
+            ("api.test..", "malformed_host"),
         ],
     )
     async def test_host_is_compared_without_case_and_port(self, host: str, taken: str) -> None:
-        """9110 4.2.3: names are compared whole; `*.` stands for one or more labels."""
+        """9110 4.2.3, 3986 3.2.2: names are compared whole, but for the last dot; `*.` is a label or more."""
         assert await taken_by("GET /", f"Host: {host}", routes=list(self.ROUTES)) == taken
 
     async def test_authority_of_the_target_counts(self) -> None:
@@ -183,6 +260,7 @@ class TestHosts:
         routes = list(self.ROUTES)
 
         assert await taken_by("GET http://api.test/", "Host: www.test", routes=routes) == "exact"
+        assert await taken_by("GET http://api.test./", "Host: www.test", routes=routes) == "exact"
 
     async def test_hosts_on_one_connection_are_kept_apart(self) -> None:
         """What one Host matched is not what another does, on the same connection and path."""
