@@ -16,7 +16,8 @@ from pcs_gateway.http.fields import HOP_BY_HOP, SINGLE_IN_RESPONSES, list_tokens
 from pcs_gateway.http.refusals import MalformedResponse, Refusal, RequestRefused
 
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_METHOD = rb"[!#$%&'*+\-.^_`|~0-9A-Z]+"
+LONGEST_METHOD = 32
+_METHOD = rb"[!#$%%&'*+\-.^_`|~0-9A-Z]{1,%d}" % LONGEST_METHOD
 _REQUEST_LINE = re.compile(rb"(" + _METHOD + rb") ([\x21\x22\x24-\x7e]+) HTTP/1\.([01])")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?")
 _LOOSE_REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") +(\S+) +(HTTP/[0-9.]*)")
@@ -25,6 +26,7 @@ RequestLine = tuple[bytes, bytes, bool]
 
 
 _match_request_line = _REQUEST_LINE.fullmatch
+_match_token = re.compile(TOKEN).fullmatch
 
 
 def read_request_line(data: bytes, end: int) -> RequestLine:
@@ -33,6 +35,7 @@ def read_request_line(data: bytes, end: int) -> RequestLine:
 
     Methods are case-sensitive (RFC 9110 section 9.1), but some servers read `delete` as DELETE: routes that
     name methods would not hold, so those with lower-case letters, of which none is registered, are refused.
+    So are long ones: the longest registered method has seventeen letters (UPDATEREDIRECTREF).
 
     Raises:
         RequestRefused: The line is not RFC 9112 section 3's, or its version is neither 1.0 nor 1.1.
@@ -45,8 +48,9 @@ def read_request_line(data: bytes, end: int) -> RequestLine:
 
 
 def _diagnose_request_line(line: bytes) -> Refusal:
-    if b"\r" in line or b"\n" in line:
-        return Refusal.BARE_LINE_END
+    refusal = Refusal.BARE_LINE_END if b"\r" in line or b"\n" in line else _judge_method(line)
+    if refusal is not None:
+        return refusal
     loose = _LOOSE_REQUEST_LINE.fullmatch(line)
     if loose is None:
         return Refusal.MALFORMED_REQUEST_LINE
@@ -59,18 +63,32 @@ def _diagnose_request_line(line: bytes) -> Refusal:
     return Refusal.MALFORMED_REQUEST_LINE if b"  " in line else Refusal.MALFORMED_TARGET
 
 
-def judge_incomplete_head(data: bytes) -> Refusal | None:
-    """Tell from the beginning of a head whether it can still become one."""
-    whole = data.removesuffix(b"\r")
-    if not whole.count(b"\n") == whole.count(b"\r") == whole.count(b"\r\n"):
+def judge_incomplete_head(data: bytes, judged: int = 0) -> Refusal | None:
+    """
+    Tell from the beginning of a head whether it can still become one.
+
+    Args:
+        judged: So many octets have been found good before: a head that comes octet by octet is read once.
+    """
+    start = judged - 1 if judged and data[judged - 1] == _CARRIAGE_RETURN else judged
+    end = len(data) - 1 if data.endswith(b"\r") else len(data)
+    ends = data.count(b"\r\n", start, end)
+    if not data.count(b"\n", start, end) == data.count(b"\r", start, end) == ends:
         return Refusal.BARE_LINE_END
-    line, ending, _ = data.partition(b"\r\n")
-    if ending:
-        if not _REQUEST_LINE.fullmatch(line):
-            return _diagnose_request_line(line)
+    line_end = data.find(b"\r", 0, end)
+    if line_end < 0:
+        return _judge_method(data)
+    if line_end < start or _match_request_line(data, 0, line_end) is not None:
         return None
-    method = line.split(b" ", 1)[0]
-    return None if re.fullmatch(TOKEN, method.rstrip(b"\r") or b"x") else Refusal.MALFORMED_REQUEST_LINE
+    return _diagnose_request_line(data[:line_end])
+
+
+def _judge_method(line: bytes) -> Refusal | None:
+    """Tell from a request line, or its beginning, whether it begins with a method of an allowed length."""
+    method = line[: LONGEST_METHOD + 1].partition(b" ")[0].removesuffix(b"\r")
+    if method and not _match_token(method):
+        return Refusal.MALFORMED_REQUEST_LINE
+    return Refusal.METHOD_TOO_LONG if len(method) > LONGEST_METHOD else None
 
 
 # Kinds of response fields that the gateway has to look at. Plain integers: an enum member costs a
@@ -248,6 +266,7 @@ def _first_only(section: bytes, names: frozenset[bytes]) -> bytes:
 
 
 _LINE_FEED = 10
+_CARRIAGE_RETURN = 13
 _WITHOUT_BODY = frozenset((204, 304))
 _USUAL_CONNECTION = (b"keep-alive", b"close", b"")
 _NEVER_DROPPED = frozenset((b"content-length", b"date", b"set-cookie", b"content-type", b"content-encoding"))

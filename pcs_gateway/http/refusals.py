@@ -34,6 +34,7 @@ class Refusal(Enum):
         "Methods with lower-case letters are not passed on: some servers take them for others.",
         True,
     )
+    METHOD_TOO_LONG = (501, "http_request_error", "Methods have at most 32 characters here.", True)
     UNSUPPORTED_VERSION = (505, "http_request_error", "Only HTTP/1.1 and HTTP/1.0 are spoken here.", True)
     MALFORMED_FIELD = (400, "http_request_error", "A header field is malformed.", True)
     BARE_LINE_END = (400, "http_request_error", "A line does not end with CR LF.", True)

@@ -60,6 +60,7 @@ class DownstreamConnection(ClientTransport):
 
     __slots__ = (
         "_following",
+        "_head_judged",
         "_is_closing",
         "_is_ending",
         "_is_taking_up",
@@ -86,19 +87,14 @@ class DownstreamConnection(ClientTransport):
         self.exchange: Exchange | None = None
         self.deadline = NEVER
         self.idle_since = 0.0
-        self.written = self.forwarding = b""
-        self.forwarding_host: bytes | None = None
-        self.written_for_fields: RequestFields | None = None
-        self.written_for_route: Route | None = None
+        self.forget_written()
         self._pending = self._following = b""
-        self._still_answered = 0
+        self._head_judged = self._still_answered = 0
         self._is_closing = self._is_ending = self.is_peer_gone = False
         self._is_writing_paused = self._is_taking_up = False
 
     def __repr__(self) -> str:
-        doing = (
-            repr(self.exchange) if self.exchange is not None else "closing" if self._is_closing else "idle"
-        )
+        doing = self.exchange or ("closing" if self._is_closing else "idle")
         return f"<DownstreamConnection from {self.client.address}: {doing}>"
 
     # the transport's calls
@@ -125,12 +121,13 @@ class DownstreamConnection(ClientTransport):
                 if rest:
                     self._hold(rest)
             elif not self._is_closing:
+                judged = 0
                 if self._pending:
                     data = self._pending + data
-                    self._pending = b""
-                end = data.find(b"\r\n\r\n")
+                    judged, self._head_judged, self._pending = self._head_judged, 0, b""
+                end = data.find(b"\r\n\r\n", judged - 3 if judged > 3 else 0)
                 if end <= 0 or self._is_writing_paused:
-                    self._take_up(data)
+                    self._take_up(data, judged)
                 elif (rest := self._begin(data, end)) and not self._is_closing:
                     self._take_up(rest)
         except Exception as error:  # noqa: BLE001 - a fault of ours must cost one exchange, not its lease
@@ -177,8 +174,8 @@ class DownstreamConnection(ClientTransport):
 
     # requests
 
-    def _take_up(self, data: bytes) -> None:
-        """Read requests from `data` until one must be waited for, or there is nothing left."""
+    def _take_up(self, data: bytes, judged: int = 0) -> None:
+        """Read requests from `data`, of which `judged` octets are known, until one must be waited for."""
         if self._is_taking_up:
             self._hold(data)
             return
@@ -189,13 +186,13 @@ class DownstreamConnection(ClientTransport):
                 break
             if data.startswith(b"\r\n"):
                 # RFC 9112 section 2.2: an empty line before the request line is ignored
-                data = _EMPTY_LINES.sub(b"", data, count=1)
+                data, judged = _EMPTY_LINES.sub(b"", data, count=1), 0
                 continue
-            end = data.find(HEAD_END)
+            end = data.find(HEAD_END, max(judged - 3, 0))
             if end < 0:
-                self._wait_for_head(data)
+                self._wait_for_head(data, judged)
                 break
-            data = self._begin(data, end)
+            data, judged = self._begin(data, end), 0
         self._is_taking_up = False
         if self.is_peer_gone and not self._must_wait():
             # what is left of what the client sent before its end is no whole request
@@ -260,19 +257,19 @@ class DownstreamConnection(ClientTransport):
         long_line = line_end < 0 or line_end > self.plane.limits.header_bytes
         return Refusal.TARGET_TOO_LONG if long_line else Refusal.HEAD_TOO_LARGE
 
-    def _wait_for_head(self, data: bytes) -> None:
+    def _wait_for_head(self, data: bytes, judged: int) -> None:
         plane = self.plane
         now = plane.monotonic()
         if len(data) > plane.limits.header_bytes + 3:  # all but one octet of its end may have come
-            self.refuse(self._too_large(data.find(b"\r\n")), data[:64], now)
-            return
-        refusal = judge_incomplete_head(data)
+            refusal: Refusal | None = self._too_large(data.find(b"\r\n"))
+        else:
+            refusal = judge_incomplete_head(data, judged)
         if refusal is not None:
             self.refuse(refusal, data[:64], now)
             return
         if self.idle_since != NEVER:
             self.deadline = now + plane.timeouts.request_head
-        self._pending = data
+        self._pending, self._head_judged = data, len(data)
         self.idle_since = NEVER
 
     def refuse(self, refusal: Refusal, line: bytes, now: float) -> None:
@@ -395,6 +392,6 @@ class DownstreamConnection(ClientTransport):
     def forget_written(self) -> None:
         """Let go of what is only kept for speed; an idle connection should cost little."""
         self.written = self.forwarding = b""
-        self.forwarding_host = None
-        self.written_for_fields = None
-        self.written_for_route = None
+        self.forwarding_host: bytes | None = None
+        self.written_for_fields: RequestFields | None = None
+        self.written_for_route: Route | None = None

@@ -316,6 +316,17 @@ REQUEST_LINES: list[Row] = [
         )
         for method in (b"get", b"Get", b"trace", b"dELETE", b"x-own")
     ],
+    *[
+        (
+            f"9110 9.1: a method of {len(method)} characters",
+            method + b" / HTTP/1.1\r\n" + HOST + b"\r\n",
+            501,
+            "method_too_long",
+        )
+        for method in (b"Q" * 33, b"Q" * 900, b"q" * 34)
+    ],
+    ("9110 9.1: a method without end", b"Q" * 33, 501, "method_too_long"),
+    ("9110 9.1: a long method without end that is no token", b"G(" * 33, 400, "malformed_request_line"),
     ("3: two spaces", b"GET  / HTTP/1.1\r\n" + HOST + b"\r\n", 400, "malformed_request_line"),
     ("3: a space at the end", b"GET / HTTP/1.1 \r\n" + HOST + b"\r\n", 400, "malformed_request_line"),
     ("3: a tab", b"GET\t/ HTTP/1.1\r\n" + HOST + b"\r\n", 400, "malformed_request_line"),

@@ -62,6 +62,27 @@ class TestSlowHeads:
 
             assert 408 == (await client.read_answer()).status
 
+    @pytest.mark.parametrize("before", [b"", b"\r\n", b"\r\n\r\n"])
+    async def test_each_head_is_judged_from_its_own_beginning(self, before: bytes) -> None:
+        """What was known of one that came octet by octet says nothing of the next, however that comes."""
+        async with talking(echoing) as (client, gateway, _):
+            head = b"GET / HTTP/1.1\r\nHost: sample.test\r\n\r\n"
+            for count, octet in enumerate(head[:-1], 1):
+                client.writer.write(bytes((octet,)))
+                await has_come(gateway, count)
+            client.writer.write(head[-1:])
+            assert 200 == (await client.read_answer()).status
+
+            for octet in before:
+                client.writer.write(bytes((octet,)))
+                # the last octet of an empty line makes nothing of it
+                await has_come(gateway, int(octet == ord("\r")))
+            client.writer.write(b"G")
+            await has_come(gateway, 1)
+            client.writer.write(b"ET / HTTP/1.1\nHo")
+
+            assert b'"bare_line_end"' in (await client.read_answer()).body
+
 
 class TestSlowBodies:
     async def test_dripping_body_is_ended(self) -> None:

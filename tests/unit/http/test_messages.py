@@ -14,7 +14,7 @@ from pcs_gateway.http.messages import (
     read_request_line,
     read_response_head,
 )
-from pcs_gateway.http.refusals import MalformedResponse, RequestRefused
+from pcs_gateway.http.refusals import MalformedResponse, Refusal, RequestRefused
 
 words = st.sampled_from(
     (b"GET", b"POST", b"/", b"/a?b=c", b"*", b"http://a/b", b"HTTP/1.1", b"HTTP/1.0", b"#", b"")
@@ -67,6 +67,27 @@ def test_bare_line_end_is_refused_while_the_head_arrives(at: int, octets: bytes)
 
     if is_bare and not head.startswith(b"\r\n"):
         assert judge_incomplete_head(head) is not None
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.integers(0, len(HEAD)), st.sampled_from((b"", b"\n", b"\r", b"\rx", b"x\n", b"(")), st.integers(0, 99)
+)
+def test_head_that_comes_in_two_pieces_is_judged_as_a_whole(at: int, octets: bytes, first: int) -> None:
+    """What was found good before is not asked for again, and the rest is judged as if it were."""
+    head = HEAD[:at] + octets + HEAD[at:]
+    whole = judge_incomplete_head(head)
+
+    if judge_incomplete_head(head[:first]) is None:
+        assert judge_incomplete_head(head, min(first, len(head))) is whole
+
+
+def test_octets_that_were_judged_are_not_read_again() -> None:
+    """A head that comes octet by octet costs no more for each the longer it is."""
+    judged = b"GET / HTTP/1.1\r\n" + b"\n" * 1000
+
+    assert judge_incomplete_head(judged + b"a: b", len(judged)) is None
+    assert judge_incomplete_head(judged + b"a: b\n", len(judged)) is Refusal.BARE_LINE_END
 
 
 RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: b\r\n"

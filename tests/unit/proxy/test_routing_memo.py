@@ -8,7 +8,7 @@ from pcs_gateway.proxy.routing import Route, Router
 
 @pytest.mark.parametrize("considers_host", [False, True])
 def test_long_methods_and_hosts_are_not_kept(considers_host: bool) -> None:
-    """A method may be as long as a head; it is not kept in memory, however often it comes."""
+    """A host may be as long as a head; it is not kept in memory, however often it comes."""
     respond = {"name": "r", "respond": {"status": 200}}
     named = [{**respond, "name": "n", "match": {"host": "n.test"}}] if considers_host else []
     config = GatewayConfig.model_validate(
