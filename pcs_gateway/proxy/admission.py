@@ -59,14 +59,15 @@ class RateLimit:
     One limit as it stands in the configuration, for one worker.
 
     Attributes:
+        header: The field whose values are counted, lower-cased; empty for the client's address.
         shared: What all workers count together.
     """
 
-    __slots__ = ("_by_address", "_by_value", "_exempt", "_header", "shared")
+    __slots__ = ("_by_address", "_by_value", "_exempt", "header", "shared")
 
     def __init__(self, config: RateLimitConfig, shared: SharedRate) -> None:
         self.shared = shared
-        self._header = config.header.encode("latin-1")
+        self.header = config.header.encode("latin-1")
         self._exempt = Networks(config.exempt)
         self._by_address: Memo[str, Cells | tuple[()]] = Memo(
             self._cells_of_address, REMEMBERED_KEYS, _is_short
@@ -76,8 +77,8 @@ class RateLimit:
     def cells(self, exchange: Exchange) -> Cells | tuple[()]:
         """Give the cells that a request counts in; none for a client that is exempt."""
         by_address = self._by_address[exchange.client]
-        if by_address and self._header:
-            value = field_value(exchange.fields.section, self._header)
+        if by_address and self.header:
+            value = field_value(exchange.fields.section, self.header)
             if value:
                 return self._by_value[value]
         return by_address
@@ -96,6 +97,11 @@ class Admission:
 
     def __init__(self, limits: Sequence[RateLimit]) -> None:
         self._limits = tuple(limits)
+
+    @property
+    def field_names(self) -> list[bytes]:
+        """Lower-cased names of the fields whose values are counted."""
+        return [limit.header for limit in self._limits if limit.header]
 
     def admit(self, exchange: Exchange) -> None:
         """

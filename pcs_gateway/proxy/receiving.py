@@ -44,7 +44,12 @@ def begin_with_care(exchange: Exchange, route: Route, rest: bytes) -> bytes:
     if fields.announces_body:
         if fields.upgrade and fields.upgrade != b"h2c" and fields.content_length != 0:
             raise RequestRefused(Refusal.UPGRADE_WITH_BODY)
-        exchange.body = body = RequestBody(fields, route.limits.body_bytes, exchange.received)
+        exchange.body = body = RequestBody(
+            fields,
+            route.limits.body_bytes,
+            exchange.received,
+            route.untrailed | {exchange.plane.request_id_name},
+        )
         body.awaits_continue = fields.expects_continue and exchange.is_1_1 and not rest
         if rest and not body.is_complete:
             wire, rest = body.feed(rest)

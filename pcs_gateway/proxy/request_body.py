@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
+
 from pcs_gateway.http.framing import ChunkedDecoder, FramingError, encode_chunk, encode_last_chunk
 from pcs_gateway.http.refusals import Refusal, RequestRefused
 from pcs_gateway.http.request_fields import RequestFields
@@ -34,9 +36,15 @@ class RequestBody:
         "received",
     )
 
-    def __init__(self, fields: RequestFields, limit: int, now: float) -> None:
+    def __init__(
+        self, fields: RequestFields, limit: int, now: float, untrailed: AbstractSet[bytes] = frozenset()
+    ) -> None:
         """
         Begin with a body that is framed as `fields` say.
+
+        Args:
+            untrailed: Lower-cased names of fields that count, or are changed, in the head: not passed on as
+                trailers.
 
         Raises:
             RequestRefused: It is larger than `limit`.
@@ -44,7 +52,7 @@ class RequestBody:
         content_length = fields.content_length
         if content_length is not None and content_length > limit:
             raise RequestRefused(Refusal.BODY_TOO_LARGE)
-        self._decoder = ChunkedDecoder(fields.named) if content_length is None else None
+        self._decoder = ChunkedDecoder(fields.named | untrailed) if content_length is None else None
         self._remaining = content_length or 0
         self._limit = limit
         self._checked = now

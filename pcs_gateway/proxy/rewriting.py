@@ -13,28 +13,33 @@ _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]*)([^#]*)(#.*)?", re.DOTALL)
 
 
 class FieldEdits:
-    """Fields to set and to remove in a head; setting replaces all fields of that name."""
+    """
+    Fields to set and to remove in a head; setting replaces all fields of that name.
 
-    __slots__ = ("_gone", "_lines")
+    Attributes:
+        names: Of all of them, in one spelling (`plain_name`).
+    """
+
+    __slots__ = ("_lines", "names")
 
     def __init__(self, set_fields: Mapping[str, str], removed: Sequence[str]) -> None:
         self._lines = b"".join(
             b"%b: %b\r\n" % (name.encode("latin-1"), value.encode("latin-1"))
             for name, value in set_fields.items()
         )
-        self._gone = frozenset(_plain_name(name.encode("latin-1")) for name in (*set_fields, *removed))
+        self.names = frozenset(plain_name(name.encode("latin-1")) for name in (*set_fields, *removed))
 
     def __bool__(self) -> bool:
-        return bool(self._gone)
+        return bool(self.names)
 
     def apply(self, section: bytes) -> bytes:
         """Give a field section (lines ending with CR LF) with the edits made."""
         lines = section.split(b"\r\n")[:-1]
-        kept = [line + b"\r\n" for line in lines if _plain_name(line) not in self._gone]
+        kept = [line + b"\r\n" for line in lines if plain_name(line) not in self.names]
         return b"".join(kept) + self._lines
 
 
-def _plain_name(line: bytes) -> bytes:
+def plain_name(line: bytes) -> bytes:
     """Give the name of a field in one spelling; CGI and WSGI read X_User as X-User, so both are meant."""
     return line.partition(b":")[0].lower().replace(b"_", b"-")
 

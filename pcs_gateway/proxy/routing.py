@@ -17,7 +17,7 @@ from pcs_gateway.http.memo import Memo
 from pcs_gateway.http.refusals import Refusal, RequestRefused
 from pcs_gateway.http.targets import Target, normalise_path, read_target
 from pcs_gateway.proxy.hedging import RouteHedge
-from pcs_gateway.proxy.rewriting import FieldEdits, Params, PathRewrite
+from pcs_gateway.proxy.rewriting import FieldEdits, Params, PathRewrite, plain_name
 
 if TYPE_CHECKING:
     from pcs_gateway.proxy.admission import Admission
@@ -55,6 +55,8 @@ class Route:
         response_head: `timeouts.response_head`, at hand.
         uses_latency: The pool's strategy weighs by latency.
         request_total: `timeouts.request_total`, at hand.
+        untrailed: Fields, in one spelling, that count or are changed in the head of a request: what a trailer
+            says of them is not passed on, since a backend may join it with the head (RFC 9110 section 6.5.1).
         upstream_host: `preserve`, `backend` or a literal name.
     """
 
@@ -81,6 +83,7 @@ class Route:
         "retry_methods",
         "takes_all",
         "timeouts",
+        "untrailed",
         "upstream_host",
         "upstream_pool",
         "uses_latency",
@@ -126,9 +129,20 @@ class Route:
         self.repeats_all = config.side_effects is False
         hedges = pool.config.hedge if pool and not config.side_effects else None
         self.hedge = RouteHedge(hedges, hedge_delay) if hedges is not None else None
+        self.untrailed = self._untrailed()
 
     def __repr__(self) -> str:
         return f"<Route {self.name}: {self.pattern.pattern.decode('latin-1')}>"
+
+    def _untrailed(self) -> frozenset[bytes]:
+        names = self.admission.field_names if self.admission is not None else []
+        if self.upstream_pool is not None:
+            config = self.upstream_pool.config
+            kind, _, name = (config.hash_on or "").partition(":")
+            named = (name if kind == "header" else "", config.queue.priority_header or "")
+            names += [name.encode("latin-1") for name in named if name]
+        edited = self.request_edits.names if self.request_edits is not None else frozenset()
+        return edited | {plain_name(name) for name in names}
 
     def may_repeat(self, method: bytes) -> bool:
         """Tell whether a request may be sent again although it may have been executed."""

@@ -212,7 +212,9 @@ class UpstreamConnection(asyncio.Protocol):
             drain_or_cut(exchange)
 
     def _begin_chunks(self, exchange: Exchange, head: ResponseHead, body: bytes) -> None:
-        decoder = ChunkedDecoder(list_tokens(head.connection) if head.connection else ())
+        edits = exchange.matched.response_edits
+        named = list_tokens(head.connection) if head.connection else []
+        decoder = ChunkedDecoder({*named, *edits.names} if edits is not None else named)
         try:
             pieces, rest = decoder.feed(body)
         except FramingError:

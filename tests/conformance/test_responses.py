@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -434,3 +435,46 @@ class TestTrailers:
             assert (request.body, request.trailers) == (b"ok", ("X-Sum: 1", "X-Last: 2"))
             assert request.fields["host"] == "sample.test"
             assert not request.fields.keys() & {"x-sum", "x-last", "authorization"}
+
+    async def test_what_a_route_changes_in_a_request_is_no_trailer(self) -> None:
+        """9110 6.5.1: a backend may join trailers with the head, where the route changed the field."""
+        changes = {"set": {"X-User": "anonymous"}, "remove": ["x_role"]}
+        body = b"2\r\nok\r\n0\r\nx-user: admin\r\nX_User: admin\r\nX-Role: root\r\nX-Sum: 1\r\n\r\n"
+        async with talking(answering(OK), routes=[{"request_headers": changes}]) as (client, _, backend):
+            await client.ask("POST /", "Transfer-Encoding: chunked", body=body)
+
+            assert backend.requests[0].trailers == ("X-Sum: 1",)
+
+    async def test_what_the_gateway_decides_by_is_no_trailer(self) -> None:
+        """9110 6.5.1: what was counted, hashed or ordered by in the head is not said anew behind the body."""
+        names = ("X-Tenant", "X-Shard", "X-Class", "X-Correlation")
+        body = (
+            b"2\r\nok\r\n0\r\n"
+            + b"".join(b"%b: a\r\n" % name.encode() for name in names)
+            + b"X-Sum: 1\r\n\r\n"
+        )
+        pool = {
+            "strategy": "consistent_hash",
+            "hash_on": "header:X-Shard",
+            "queue": {"priority_header": "X-Class"},
+        }
+        sections: dict[str, Any] = {
+            "rate_limits": [{"rate": "60/m", "key": "header:X-Tenant"}],
+            "forwarding": {"request_id_header": "X-Correlation"},
+        }
+        async with talking(answering(OK), pool=pool, **sections) as (client, _, backend):
+            await client.ask("POST /", "Transfer-Encoding: chunked", body=body)
+
+            assert backend.requests[0].trailers == ("X-Sum: 1",)
+
+    async def test_what_a_route_changes_in_a_response_is_no_trailer(self) -> None:
+        """9110 6.5.1: the same on the way out."""
+        changes = {"set": {"Server": "gateway"}, "remove": ["X-Powered-By"]}
+        response = (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"2\r\nok\r\n0\r\nserver: a\r\nX_Powered_By: b\r\nX-Sum: 1\r\n\r\n"
+        )
+        async with talking(answering(response), routes=[{"response_headers": changes}]) as (client, _, _):
+            client.send("GET /", "Connection: close")
+
+            assert (await client.read_end()).endswith(b"\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n")
