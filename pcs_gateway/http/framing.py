@@ -14,6 +14,7 @@ pipelining needs, nor tell trailer fields from header fields.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Collection, Iterable
 
 SIZE_LINE_LIMIT = 1024
@@ -43,6 +44,7 @@ _SIZE_LINE = re.compile(
     + rb'|"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"))?)*'
 )
 _FIELD_LINE = re.compile(rb"(" + _TOKEN + rb"):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
+_SMALL_SIZES = {b"%x" % size: size for size in range(1, 256)} | {b"%X" % size: size for size in range(1, 256)}
 
 
 class FramingError(ValueError):
@@ -64,6 +66,7 @@ class ChunkedDecoder:
     Turn a chunked body, in pieces of any size, into its data.
 
     Attributes:
+        is_behind: More chunks have come than were to be read at once: feed it again, with nothing if need be.
         is_complete: The last chunk and the trailer section have been read.
         trailers: Trailer field lines that may be passed on, without CR LF.
     """
@@ -75,6 +78,7 @@ class ChunkedDecoder:
         "_remaining",
         "_state",
         "_trailer_bytes",
+        "is_behind",
         "is_complete",
         "trailers",
     )
@@ -84,9 +88,10 @@ class ChunkedDecoder:
         Begin a body.
 
         Args:
-            named: Further names, lower-cased, that are dropped from the trailers: what Connection names.
+            named: Further names, lower-cased, that are dropped from the trailers: what Connection names, and
+                what the gateway sets, removes or decides by.
         """
-        self.is_complete = False
+        self.is_behind = self.is_complete = False
         self.trailers: list[bytes] = []
         self._named = named
         self._excess = 0
@@ -96,9 +101,12 @@ class ChunkedDecoder:
         # a plain function, not a bound method: a bound one would make a reference cycle
         self._state = ChunkedDecoder._read_size
 
-    def feed(self, data: bytes) -> tuple[list[bytes], bytes]:
+    def feed(self, data: bytes, most_chunks: int = sys.maxsize) -> tuple[bytes, bytes]:
         """
-        Take the next bytes; give the decoded pieces and what follows the end of the body.
+        Take the next bytes; give what they decode to and what follows the end of the body.
+
+        Args:
+            most_chunks: How many chunks are read at most: each costs time, however small it is.
 
         Raises:
             FramingError: The bytes break RFC 9112 section 7.1. The decoder is of no use afterwards.
@@ -108,13 +116,20 @@ class ChunkedDecoder:
             self._pending = b""
         pieces: list[bytes] = []
         position = 0
+        self.is_behind = False
         while not self.is_complete:
-            following = self._state(self, data, position, pieces)
+            if self._state is ChunkedDecoder._read_size:
+                position = _take_small_chunks(data, position, pieces, most_chunks)
+            if len(pieces) >= most_chunks and position < len(data):
+                self.is_behind = True
+                following = -1
+            else:
+                following = self._state(self, data, position, pieces)
             if following < 0:
                 self._pending = data[position:] if position else data
-                return pieces, b""
+                return b"".join(pieces), b""
             position = following
-        return pieces, data[position:]
+        return b"".join(pieces), data[position:]
 
     def _line_end(self, data: bytes, position: int, limit: int) -> int:
         end = data.find(b"\r\n", position, position + limit + 2)
@@ -185,3 +200,21 @@ class ChunkedDecoder:
             or name in self._named
             or plain in self._named
         )
+
+
+def _take_small_chunks(data: bytes, position: int, pieces: list[bytes], most: int) -> int:
+    """Take chunks that are small, whole and plainly written, up to `most` pieces; give where they end."""
+    find = data.find
+    small_size = _SMALL_SIZES.get
+    while len(pieces) < most:
+        end = find(b"\r\n", position, position + 4)
+        size = small_size(data[position:end]) if end > 0 else None
+        if size is None:
+            break
+        start = end + 2
+        following = start + size
+        if data[following : following + 2] != b"\r\n":
+            break
+        pieces.append(data[start:following])
+        position = following + 2
+    return position

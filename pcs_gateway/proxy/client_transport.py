@@ -34,6 +34,8 @@ class ClientTransport(asyncio.Protocol):
     The transport's side of a client's connection.
 
     Attributes:
+        is_behind: What was read is still being decoded, a part in each turn of the loop; until then nothing
+            more is read.
         is_reading_paused: Nothing is read, so the client has to wait.
     """
 
@@ -43,6 +45,7 @@ class ClientTransport(asyncio.Protocol):
         "_judged_unsent",
         "_taken",
         "_unsent",
+        "is_behind",
         "is_reading_paused",
         "transport",
     )
@@ -50,7 +53,7 @@ class ClientTransport(asyncio.Protocol):
     transport: asyncio.Transport
 
     def __init__(self) -> None:
-        self.is_reading_paused = False
+        self.is_behind = self.is_reading_paused = False
         self._buffer_limit = 0
         self._unsent = 0
         self._taken = self._judged = 0.0
@@ -70,7 +73,7 @@ class ClientTransport(asyncio.Protocol):
 
     def resume_reading(self) -> None:
         """Read again."""
-        if self.is_reading_paused and not self.transport.is_closing():
+        if self.is_reading_paused and not self.is_behind and not self.transport.is_closing():
             self.is_reading_paused = False
             self.transport.resume_reading()
 

@@ -147,6 +147,8 @@ class DownstreamConnection(ClientTransport):
         if exchange is None:
             return False
         self.is_peer_gone = self._is_ending = True
+        if self.is_behind:
+            return True  # judged again when all that came before is known
         stays_open = client_ended(exchange)
         if stays_open and not self._has_request():
             exchange.keep_alive = False

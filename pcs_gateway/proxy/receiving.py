@@ -13,6 +13,7 @@ from pcs_gateway.proxy.request_body import RequestBody
 
 if TYPE_CHECKING:
     from pcs_gateway.http.request_fields import RequestFields
+    from pcs_gateway.proxy.downstream import DownstreamConnection
     from pcs_gateway.proxy.exchange import Exchange
     from pcs_gateway.proxy.routing import Route
 
@@ -54,6 +55,8 @@ def begin_with_care(exchange: Exchange, route: Route, rest: bytes) -> bytes:
         if rest and not body.is_complete:
             wire, rest = body.feed(rest)
             body.keep(wire)
+            if body.is_behind:
+                _catch_up_later(exchange)
         is_to_be_kept = not (body.is_complete or _is_buffer_full(exchange, body))
         if is_to_be_kept and (not body.awaits_continue or _is_asked_for(exchange, body, route)):
             exchange.deadline = exchange.received + route.timeouts.stream_idle
@@ -111,6 +114,8 @@ def client_data(exchange: Exchange, data: bytes) -> bytes:
     exchange.is_active = True
     body.awaits_continue = False
     wire, rest = body.feed(data)
+    if body.is_behind:
+        _catch_up_later(exchange)
     if exchange.phase >= WAITING and exchange.upstream is not None:
         exchange.upstream.transport.write(wire)
     else:
@@ -123,6 +128,27 @@ def client_data(exchange: Exchange, data: bytes) -> bytes:
         elif exchange.connection is not None and exchange.phase < WAITING:
             exchange.connection.pause_reading()
     return rest
+
+
+def _catch_up_later(exchange: Exchange) -> None:
+    """More has come than is worked on at once: let others have their turn of the loop first."""
+    connection = exchange.connection
+    if connection is not None and not connection.is_behind:
+        connection.pause_reading()
+        connection.is_behind = True
+        exchange.plane.loop.call_soon(_catch_up, connection)
+
+
+def _catch_up(connection: DownstreamConnection) -> None:
+    connection.is_behind = False
+    exchange = connection.exchange
+    upstream = exchange.upstream if exchange is not None else None
+    if upstream is None or not upstream.is_writing_paused:
+        connection.resume_reading()
+    if exchange is not None and exchange.body is not None and exchange.body.is_behind:
+        connection.data_received(b"")
+    if connection.is_peer_gone and not connection.is_behind and not connection.eof_received():
+        connection.transport.close()
 
 
 def _body_complete(exchange: Exchange) -> None:

@@ -33,9 +33,9 @@ def response_head(exchange: Exchange, head: ResponseHead, pieces: Sequence[bytes
         if exchange.rechunks
         else [head.start, _fields(exchange, head)]
     )
-    for piece in pieces:
-        exchange.response_bytes += len(piece)
-        parts.append(encode_chunk(piece) if exchange.rechunks else piece)
+    body = b"".join(pieces)
+    exchange.response_bytes += len(body)
+    parts.append(encode_chunk(body) if exchange.rechunks and body else body)
     parts.append(ending)
     return b"".join(parts)
 
@@ -86,17 +86,12 @@ def response_more(
     exchange: Exchange, pieces: Sequence[bytes], trailers: Sequence[bytes], *, is_complete: bool
 ) -> bytes:
     """Give more of the body in the client's framing."""
+    body = b"".join(pieces)
+    exchange.response_bytes += len(body)
     if not exchange.rechunks:
-        if len(pieces) == 1:
-            exchange.response_bytes += len(pieces[0])
-            return pieces[0]
-        exchange.response_bytes += sum(map(len, pieces))
-        return b"".join(pieces)
-    parts = [encode_chunk(piece) for piece in pieces]
-    exchange.response_bytes += sum(map(len, pieces))
-    if is_complete:
-        parts.append(encode_last_chunk(trailers))
-    return b"".join(parts)
+        return body
+    wire = encode_chunk(body) if body else b""
+    return wire + encode_last_chunk(trailers) if is_complete else wire
 
 
 def _edit(exchange: Exchange, head: ResponseHead, section: bytes) -> bytes:

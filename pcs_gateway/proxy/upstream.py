@@ -216,7 +216,7 @@ class UpstreamConnection(asyncio.Protocol):
         named = list_tokens(head.connection) if head.connection else []
         decoder = ChunkedDecoder({*named, *edits.names} if edits is not None else named)
         try:
-            pieces, rest = decoder.feed(body)
+            decoded, rest = decoder.feed(body)
         except FramingError:
             self.fail(Failure.MALFORMED)
             return
@@ -228,7 +228,11 @@ class UpstreamConnection(asyncio.Protocol):
             self.state = BODY
             self._decoder = decoder
         exchange.respond(
-            head, pieces, is_framed=False, is_complete=decoder.is_complete, trailers=decoder.trailers
+            head,
+            [decoded] if decoded else [],
+            is_framed=False,
+            is_complete=decoder.is_complete,
+            trailers=decoder.trailers,
         )
 
     def _read_body(self, data: bytes) -> None:
@@ -251,7 +255,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _read_chunks(self, exchange: Exchange, decoder: ChunkedDecoder, data: bytes) -> None:
         try:
-            pieces, rest = decoder.feed(data)
+            decoded, rest = decoder.feed(data)
         except FramingError:
             self.fail(Failure.MALFORMED)
             return
@@ -259,8 +263,8 @@ class UpstreamConnection(asyncio.Protocol):
             if rest:
                 self._may_persist = False
             self._over(exchange)
-        if pieces or decoder.is_complete:
-            exchange.respond_more(pieces, is_complete=decoder.is_complete, trailers=decoder.trailers)
+        if decoded or decoder.is_complete:
+            exchange.respond_more([decoded], is_complete=decoder.is_complete, trailers=decoder.trailers)
 
     def _over(self, exchange: Exchange) -> None:
         """The last byte has come: leave the exchange, and return to the pool or close."""

@@ -85,7 +85,7 @@ def _decode(pieces: Sequence[bytes]) -> tuple[bytes, bytes, list[bytes]] | str:
     try:
         for number, piece in enumerate(pieces):
             decoded, rest = decoder.feed(piece)
-            data += b"".join(decoded)
+            data += decoded
             if decoder.is_complete:
                 return data, rest + b"".join(pieces[number + 1 :]), decoder.trailers
     except FramingError:

@@ -233,6 +233,21 @@ async def test_half_closed_client_gets_its_answer(tmp_path: Path, close_notify: 
         assert said_goodbye
 
 
+@pytest.mark.parametrize("close_notify", [True, False])
+async def test_client_that_ends_with_its_body_gets_its_answer(tmp_path: Path, close_notify: bool) -> None:
+    """The end comes in one read with more chunks than are decoded at once: it counts when they are."""
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with talking_tls(tmp_path, answering(OK)) as (client, _, backend):
+        client.send(head + b"1\r\na\r\n" * 2000 + b"0\r\n\r\n" + request("/next"))
+        client.end(close_notify=close_notify)
+
+        answers, said_goodbye = await client.read_to_end()
+
+        assert 2 == answers.count(b"HTTP/1.1 200 OK")
+        assert [b"a" * 2000, b""] == [one.body for one in backend.requests]
+        assert said_goodbye
+
+
 async def test_client_that_leaves_is_noticed(tmp_path: Path) -> None:
     """Idle, with `close_notify` alone: its connection is closed, with a goodbye."""
     async with talking_tls(tmp_path, echoing) as (client, gateway, _):

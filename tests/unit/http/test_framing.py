@@ -42,7 +42,7 @@ def decode(pieces: list[bytes]) -> tuple[bytes, bytes, list[bytes]] | None:
     data = b""
     for number, piece in enumerate(pieces):
         decoded, rest = decoder.feed(piece)
-        data += b"".join(decoded)
+        data += decoded
         if decoder.is_complete:
             return data, rest + b"".join(pieces[number + 1 :]), decoder.trailers
         assert rest == b""
