@@ -44,6 +44,7 @@ from pcs_gateway.control.state import State, StateFile
 from pcs_gateway.control.view import GatewayView
 from pcs_gateway.control.watching import FileWatch, Looks, NamedFilesWatch, looks_of
 from pcs_gateway.errors import ConfigurationError
+from pcs_gateway.processes import shortage
 from pcs_gateway.processes.channel_server import ChannelServer
 from pcs_gateway.processes.liveness import Heartbeat, heed, watch_lifeline
 from pcs_gateway.processes.messages import EvidenceEntry, Hello, Snapshot
@@ -126,6 +127,7 @@ class FileSource:
             workers=self._fixed_workers or config.worker_count(available_cores()),
             drain_delay=config.drain_delay,
             drain_timeout=config.drain_timeout,
+            connections=config.limits.connections,
             rate_limits=tuple(
                 (name, limit.rate, limit.size)
                 for name, limit in named_limits(config.rate_limits, config.routes)
@@ -229,6 +231,21 @@ class ControlProcess:
 
     def _applied(self, configuration: Configuration) -> None:
         configure_logging(configuration.logging, "control", self._clock)
+        self._tell_lowered(configuration)
+
+    def _tell_lowered(self, configuration: Configuration) -> None:
+        """Say when workers hold fewer connections than configured; their limit of descriptors is ours."""
+        descriptors, wanted = shortage.descriptor_limit(), configuration.connections
+        needed = shortage.needed_for_backends(configuration.pools.values())
+        allowed = shortage.connections_within(descriptors, wanted, needed)
+        if allowed < wanted:
+            self._log.warning(
+                "connections_lowered",
+                configured=wanted,
+                in_force=allowed,
+                nofile=descriptors,
+                nofile_needed=wanted + needed + shortage.RESERVED,
+            )
 
     # Life.
 

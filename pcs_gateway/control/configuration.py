@@ -24,6 +24,7 @@ class Configuration:
         workers: How many workers there should be.
         drain_delay: In seconds.
         drain_timeout: In seconds.
+        connections: Of clients, that one worker may hold.
         rate_limits: Name, requests per second and burst of each, in the order in which workers number them.
         files: What the certificates and keys hold that it names, by path.
         notices: One line for each key that has no effect.
@@ -39,6 +40,7 @@ class Configuration:
     workers: int
     drain_delay: float
     drain_timeout: float
+    connections: int = 0
     rate_limits: tuple[tuple[str, float, int], ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
     notices: tuple[str, ...] = ()

@@ -21,12 +21,10 @@ from pcs_gateway.control.attributing import Attribution
 from pcs_gateway.control.roster import Roster, UnknownBackendError
 from pcs_gateway.control.standing import BackendKey, Ejection, Standing
 from pcs_gateway.processes.messages import EVIDENCE_DELAY, EvidenceEntry, Verdict
+from pcs_gateway.telemetry.repeated_lines import RepeatedLines
 
 ASK_EVERY = 5
 """Failures in a row after which it is asked whether all fail alike, where `consecutive_failures` is off."""
-
-SAY_AGAIN_SECONDS = 10.0
-"""How often it is said that a backend is spared for the same reason."""
 
 HEARING_SECONDS = 2 * EVIDENCE_DELAY
 """From an accusation to its ruling: by then every worker's batch has come, even a late one."""
@@ -79,7 +77,7 @@ class Ejector:
         self._changed = changed
         self._detectors: dict[str, OutlierDetector] = {}
         self._accused: dict[BackendKey, _Accused] = {}
-        self._said: dict[tuple[str, str, Objection], float] = {}
+        self._repeated = RepeatedLines()
         self.attribution = Attribution(roster, clock, self.detector)
         self.ejections: dict[tuple[str, ...], int] = {}
         self.spared: dict[tuple[str, ...], int] = {}
@@ -226,10 +224,7 @@ class Ejector:
         self.spared[key] = self.spared.get(key, 0) + 1
         if ruling.objection is Objection.SHARED_DEPENDENCY:
             return  # that was said once, for the whole pool
-        said = (pool, backend, ruling.objection)
-        now = self._clock.monotonic()
-        if now - self._said.get(said, -SAY_AGAIN_SECONDS) >= SAY_AGAIN_SECONDS:
-            self._said[said] = now
+        if self._repeated.may_say((pool, backend, ruling.objection), self._clock.monotonic()):
             _log.warning("backend_not_ejected", pool=pool, backend=backend, reason=ruling.reason)
 
     def _compare(self, pool: str) -> None:

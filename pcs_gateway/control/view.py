@@ -153,6 +153,9 @@ class GatewayView:
             limits={name: limit for name in self._plane.roster.pools if (limit := self._limit(name))},
             overloaded={name: self._overloaded(name) for name in self._plane.roster.pools},
             client_connections={str(row.index): row.client_connections for row in self._workers()},
+            client_connections_limits={
+                str(row.index): row.client_connections_limit for row in self._workers()
+            },
             rate_limit_fill=self._rate_limit_fill(),
             worker_restarts=self._scoreboard.worker_restarts,
             health_flips=self._plane.publisher.health_flips,
@@ -216,6 +219,7 @@ class GatewayView:
             "up": self._is_up(row),
             "snapshot_version": row.snapshot_version,
             "client_connections": row.client_connections,
+            "client_connections_limit": row.client_connections_limit,
         }
 
     def _configuration(self) -> dict[str, Any]:

@@ -181,6 +181,12 @@ class Refusal(Enum):
         "The pool is at its limit on attempts in flight.",
         False,
     )
+    OUT_OF_RESOURCES = (
+        503,
+        "connection_limit_reached",
+        "The gateway has no descriptors, memory or ports left for a connection to a backend.",
+        False,
+    )
     CONNECT_FAILED = (502, "connection_refused", "No connection to a backend could be made.", False)
     CONNECT_TIMEOUT = (504, "connection_timeout", "Connecting to a backend took too long.", False)
     TLS_CERTIFICATE_ERROR = (

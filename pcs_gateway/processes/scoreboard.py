@@ -129,6 +129,7 @@ class Row:
     generation = _Cell(3, "Which set of listening sockets it serves, from 1. Written by the supervisor.")
     accepting = _Cell(5, "1 from the first accept() on, 0 again when it drains.")
     client_connections = _Cell(6, "Connections of clients that it holds.")
+    client_connections_limit = _Cell(8, "How many it holds at most.")
     snapshot_version = _Cell(7, "Version of the snapshot that it applies.")
 
     def __init__(self, index: int, view: memoryview) -> None:

@@ -1,23 +1,24 @@
 """
 Accepting clients' connections on the sockets that all workers share.
 
-Accepting is ours and not the loop's because it has to stop: at `limits.connections`, when no idle connection
-can make room, clients wait in the kernel's queue; and a worker that holds more than its share of all
-connections lets the others go first for 2 ms. Linux wakes the worker that waited last, so without that one
-worker would take nearly everything.
+Accepting is ours and not the loop's because it has to stop: at `limits.connections`, or without descriptors,
+when no idle connection can make room, clients wait in the kernel's queue; and a worker that holds more than
+its share of all connections lets the others go first for 2 ms. Linux wakes the worker that waited last, so
+without that one worker would take nearly everything.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pcs_gateway.http.refusals import Refusal
+from pcs_gateway.processes import shortage
 from pcs_gateway.proxy.downstream import DownstreamConnection
 from pcs_gateway.proxy.tls_listening import TlsListeners
+from pcs_gateway.telemetry.repeated_lines import RepeatedLines
 
 if TYPE_CHECKING:
     from pcs_gateway.processes.scoreboard import Row, Scoreboard
@@ -30,8 +31,6 @@ FULL_PAUSE_SECONDS = 0.05
 
 SILENT_SECONDS = 0.3
 """Without a heartbeat for this long a worker accepts nothing, so nobody waits for it to take its share."""
-
-_OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 
 def holds_more_than_its_share(own: int, all_workers: Sequence[int]) -> bool:
@@ -72,6 +71,7 @@ class Acceptor:
         self._warn = warn
         self._tls = tls if tls is not None else TlsListeners()
         self._is_listening = False
+        self._repeated = RepeatedLines()
         self.is_closed = False
         self.under_way: set[asyncio.Task[None]] = set()
 
@@ -99,15 +99,19 @@ class Acceptor:
         plane = self._plane
         for _ in range(ACCEPTS_PER_WAKE_UP):
             held = self._row.client_connections
-            if held >= plane.limits.connections:
-                made = plane.connections.make_room(plane.monotonic())
-                self._pause(PAUSE_SECONDS if made else FULL_PAUSE_SECONDS)
+            if held >= plane.connections.room:
+                self._make_room()
                 return
             if holds_more_than_its_share(held, self._counts()):
                 self._pause(PAUSE_SECONDS)
                 return
             if not self._accept_one(listener):
                 return
+
+    def _make_room(self) -> None:
+        """Look again soon, when the connections that made room are closed; later when there were none."""
+        made = self._plane.connections.make_room(self._plane.monotonic())
+        self._pause(PAUSE_SECONDS if made else FULL_PAUSE_SECONDS)
 
     def _counts(self) -> list[int]:
         """The connections of each worker that accepts now; one that hangs, or was stopped, does not."""
@@ -121,9 +125,9 @@ class Acceptor:
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return False
         except OSError as error:
-            if error.errno in _OUT_OF_RESOURCES:
-                self._warn(error)
-                self._pause(FULL_PAUSE_SECONDS)
+            if shortage.is_ours(error):
+                self._tell(error)
+                self._make_room()
             return False
         client = address[0] if isinstance(address, tuple) else ""
         if self._plane.connections.turns_away(client):
@@ -138,6 +142,10 @@ class Acceptor:
         task.add_done_callback(self.under_way.discard)
         self._plane.connections.count_arriving(1)
         return True
+
+    def _tell(self, error: OSError) -> None:
+        if self._repeated.may_say(error.errno, self._plane.monotonic()):
+            self._warn(error)
 
     async def _connect(self, accepted: socket.socket, client: str, listener_fd: int) -> None:
         has_arrived = False

@@ -6,7 +6,8 @@ The law: nothing is sent twice that might be executed twice, unless the method s
 A failed connect sent nothing, so it is tried again whatever the method. Nothing is tried again once a byte of
 a final response was passed on. Whatever is tried again must be listed in `retry.on`, where
 
-- `connect_failure` is a connect that was refused, timed out or had no address to go to;
+- `connect_failure` is a connect that was refused, timed out, had no address to go to, or for which we lacked
+  descriptors, memory or ports;
 - `reset_before_response` is a connection that ended before the response head;
 - a status is a response with it, and also what would be answered with it in its place: 504 is a response head
   that did not come within `timeouts.response_head`, 502 a malformed one.
@@ -45,6 +46,7 @@ class Failure(Enum):
 
     CONNECT_FAILED = ("connection_refused", Refusal.CONNECT_FAILED, CONNECT_FAILURE)
     CONNECT_TIMEOUT = ("connection_timeout", Refusal.CONNECT_TIMEOUT, CONNECT_FAILURE)
+    OUT_OF_RESOURCES = ("out_of_resources", Refusal.OUT_OF_RESOURCES, CONNECT_FAILURE)
     UNRESOLVED = ("dns_error", Refusal.CONNECT_FAILED, CONNECT_FAILURE)
     TLS_CERTIFICATE = ("tls_certificate_error", Refusal.TLS_CERTIFICATE_ERROR, CONNECT_FAILURE)
     TLS_ALERT = ("tls_alert_received", Refusal.TLS_ALERT_RECEIVED, CONNECT_FAILURE)
@@ -63,8 +65,8 @@ class Failure(Enum):
 
     @property
     def blames_backend(self) -> bool:
-        """Evidence against the backend; that it closed an idle connection is none."""
-        return self is not Failure.STALE_CONNECTION
+        """Evidence against the backend; that it closed an idle connection, or that we are short, is none."""
+        return self not in {Failure.STALE_CONNECTION, Failure.OUT_OF_RESOURCES}
 
 
 GATEWAY_FAILURE_STATUSES = frozenset((502, 503, 504))

@@ -2,9 +2,10 @@
 All connections of clients that one worker holds, and how no client takes the room of others.
 
 Two rules. `limits.connections_per_client` caps what one address may hold, over all workers: whoever opens
-more is told so, and whoever opens twice as many is not even told. And at `limits.connections` the connections
-that were idle for longest make room for new ones, so idle clients keep nobody out; only where there are none
-do new clients wait in the kernel's queue.
+more is told so, and whoever opens twice as many is not even told. And at `limits.connections`, or at what
+the limit of descriptors leaves beside connections to backends, the connections that were idle for longest
+make room for new ones, so idle clients keep nobody out; only where there are none do new clients wait in the
+kernel's queue.
 """
 
 from __future__ import annotations
@@ -14,11 +15,15 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from pcs_gateway.http.refusals import Refusal
+from pcs_gateway.processes import shortage
 from pcs_gateway.processes.client_cells import Cells
 from pcs_gateway.processes.client_counts import ConnectionCounts
 from pcs_gateway.proxy.admission import address_key
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pcs_gateway.backends.config import PoolConfig
     from pcs_gateway.processes.scoreboard import Row, Scoreboard
     from pcs_gateway.proxy.data_plane import DataPlane
     from pcs_gateway.proxy.downstream import DownstreamConnection
@@ -28,6 +33,9 @@ IDLE_SECONDS = 1.0
 
 ROOM_AT_ONCE = 64
 """Connections closed in one go, so that a flood of new ones does not look for the idlest each time."""
+
+RELIEF_SECONDS = 0.05
+"""How often room is made for connections to backends: while descriptors are short, every connect asks."""
 
 UNANSWERED_FACTOR = 2
 """At so many times the cap a connection is closed without an answer."""
@@ -56,6 +64,7 @@ class ClientConnections(set["DownstreamConnection"]):
 
     Attributes:
         most: Connections that one client may hold; 0 for any number.
+        room: Connections that all clients together may hold.
     """
 
     def __init__(self, plane: DataPlane, scoreboard: Scoreboard, row: Row) -> None:
@@ -65,7 +74,9 @@ class ClientConnections(set["DownstreamConnection"]):
         self._counts = ConnectionCounts(scoreboard, row.index)
         self._counted: dict[DownstreamConnection, Cells] = {}
         self._arriving = 0
+        self._relieved = 0.0
         self.most = 0
+        self.room = 0
 
     def __repr__(self) -> str:
         return f"<ClientConnections: {len(self)}, at most {self.most or 'any number'} of a client>"
@@ -85,6 +96,12 @@ class ClientConnections(set["DownstreamConnection"]):
                 self._stop_counting(connection)
             else:
                 self._count(connection)
+
+    def bound(self, most: int, pools: Iterable[PoolConfig]) -> None:
+        """Let all clients together hold so many, as far as descriptors for backends are left."""
+        needed = shortage.needed_for_backends(pools)
+        self.room = shortage.connections_within(shortage.descriptor_limit(), most, needed)
+        self._row.client_connections_limit = self.room
 
     def opened(self, connection: DownstreamConnection) -> None:
         """Count a client's connection; refuse it when its client has enough."""
@@ -137,6 +154,12 @@ class ClientConnections(set["DownstreamConnection"]):
             return False
         held = self._counts.held(self._counts.cells(address_key(address)))
         return held >= UNANSWERED_FACTOR * self.most
+
+    def relieve(self, now: float) -> None:
+        """A connection to a backend lacked a descriptor: make room, so that a retry finds one."""
+        if now - self._relieved >= RELIEF_SECONDS:
+            self._relieved = now
+            self.make_room(now)
 
     def make_room(self, now: float) -> int:
         """Close connections that were idle for longest; return how many."""

@@ -182,6 +182,7 @@ class DataPlane:
                 connection.client = self.forwarding.client(connection.client, connection.client.address)
             connection.forget_written()
         self.connections.cap(limits.connections_per_client or 0)
+        self.connections.bound(limits.connections, [pool.config for pool in self.pools.values()])
 
     def hedge_after(self, delays: Mapping[str, float]) -> None:
         """Take over the routes' percentiles after which they are hedged; the last value holds."""

@@ -48,11 +48,12 @@ def attempt_failed(exchange: Exchange, failure: Failure) -> None:
     member: UpstreamMember = lease.member  # type: ignore[assignment]
     exchange.waited += now - (exchange.sent if exchange.phase == WAITING else exchange.attempted)
     exchange.outcomes = (*exchange.outcomes, (member.name, failure.outcome))
-    exchange.wants_fresh = True
+    # one that waits is as good as any where a new one could not be had
+    exchange.wants_fresh |= failure is not Failure.OUT_OF_RESOURCES
     if failure.blames_backend:
         exchange.tried = (*exchange.tried, member)
         exchange.plane.evidence.failed(exchange, pool, member, failure.outcome, now)
-    else:
+    elif failure is Failure.STALE_CONNECTION:
         pool.drop_idle(member)
     _leave(exchange, failure, pool, now)
     _go_on(exchange, failure, pool, now)

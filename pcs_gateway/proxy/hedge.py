@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pcs_gateway.balancing.budget import Spending
 from pcs_gateway.errors import NoHealthyInstances
 from pcs_gateway.http.refusals import Refusal
+from pcs_gateway.proxy.attempts import Failure
 from pcs_gateway.proxy.evidence import answered, outcome_of
 from pcs_gateway.proxy.exchange import Exchange
 from pcs_gateway.proxy.failing import attempt_failed
@@ -27,7 +28,6 @@ from pcs_gateway.telemetry.delta import Decision
 if TYPE_CHECKING:
     from pcs_gateway.backends.member import Lease
     from pcs_gateway.http.messages import ResponseHead
-    from pcs_gateway.proxy.attempts import Failure
     from pcs_gateway.proxy.upstream import UpstreamConnection
     from pcs_gateway.proxy.upstream_pool import UpstreamMember
 
@@ -150,7 +150,7 @@ class Hedge(Exchange):
         if failure.blames_backend:
             owner.tried = (*owner.tried, lease.member)
             self.plane.evidence.failed(owner, pool, lease.member, failure.outcome, now)
-        else:
+        elif failure is Failure.STALE_CONNECTION:
             member: UpstreamMember = lease.member  # type: ignore[assignment]
             pool.drop_idle(member)
         self._end(owner, "failed", failure.outcome)

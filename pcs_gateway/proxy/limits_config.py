@@ -35,7 +35,8 @@ class LimitsConfig(Section):
 
     connections: Annotated[Integer, Field(ge=1, le=1_000_000)] = 20_000
     """Client connections of one worker; beyond it idle ones are closed, the longest idle first, and while
-    there are none new ones wait in the kernel's queue."""
+    there are none new ones wait in the kernel's queue. Lowered where the system's limit of open descriptors
+    leaves less beside the connections to backends."""
 
     connections_per_client: Annotated[Integer, Field(ge=1, le=1_000_000)] | None = None
     """Connections that one client address (of IPv6 the first 64 bits) may hold, over all workers; beyond it

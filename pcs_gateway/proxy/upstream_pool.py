@@ -18,6 +18,7 @@ from pcs_gateway.backends.member import Member
 from pcs_gateway.balancing import LoadBalancer
 from pcs_gateway.balancing.budget import AttemptBudget
 from pcs_gateway.http.messages import ResponseHead, read_response_head
+from pcs_gateway.processes import shortage
 from pcs_gateway.proxy.attempts import Failure
 from pcs_gateway.proxy.failing import attempt_failed
 from pcs_gateway.proxy.queue import Queue
@@ -201,8 +202,10 @@ class UpstreamPool:
                     connection = await self._open(member, address)
             except TimeoutError:
                 failure = Failure.CONNECT_TIMEOUT
-            except OSError:
-                failure = Failure.CONNECT_FAILED
+            except OSError as error:
+                failure = _failure(error, failure)
+                if shortage.is_of_descriptors(error):
+                    exchange.plane.connections.relieve(exchange.plane.monotonic())
             except TlsHandshakeFailed as error:
                 failure = error.failure
             else:
@@ -269,3 +272,10 @@ class UpstreamPool:
         """A lease ended, or the pool has changed: give leases to those who wait."""
         if self.waiters:
             self.queue.serve()
+
+
+def _failure(error: OSError, before: Failure) -> Failure:
+    """Judge a failed connect; a shortage of ours hides nothing that another address told of the backend."""
+    if not shortage.is_ours(error):
+        return Failure.CONNECT_FAILED
+    return Failure.OUT_OF_RESOURCES if before is Failure.UNRESOLVED else before

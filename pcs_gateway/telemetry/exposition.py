@@ -210,6 +210,12 @@ class FiguresCollector(Collector):
             {(worker,): count for worker, count in figures.client_connections.items()},
         )
         yield gauge(
+            "client_connections_limit",
+            "Client connections that a worker holds at most: as configured, or what its descriptors allow.",
+            ("worker",),
+            {(worker,): limit for worker, limit in figures.client_connections_limits.items()},
+        )
+        yield gauge(
             "rate_limit_table_fill",
             "Share of a rate limit's cells in which something is counted.",
             ("limit",),

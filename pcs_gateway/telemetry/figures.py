@@ -49,6 +49,7 @@ class GatewayFigures(msgspec.Struct, frozen=True):
         limits: The limit on attempts in flight to a whole pool, by pool; only where there is one.
         overloaded: Workers whose queue is overloaded, by pool.
         client_connections: Open client connections, by worker.
+        client_connections_limits: How many there may be, by worker.
         rate_limit_fill: Share of each rate limit's cells that are in use, by the limit's name.
         worker_restarts: Workers that were replaced because they died or hung, since the gateway started.
         health_flips: Changes of health since the control process started, by pool, backend and new status.
@@ -62,6 +63,7 @@ class GatewayFigures(msgspec.Struct, frozen=True):
     limits: dict[str, int] = {}
     overloaded: dict[str, int] = {}
     client_connections: dict[str, int] = {}
+    client_connections_limits: dict[str, int] = {}
     rate_limit_fill: dict[str, float] = {}
     worker_restarts: int = 0
     health_flips: dict[tuple[str, ...], int] = {}

@@ -10,7 +10,7 @@ import pytest
 
 from pcs_gateway.proxy.accepting import holds_more_than_its_share
 from tests.fakes.backend import OK, answering, echoing
-from tests.fakes.gateway import talking
+from tests.fakes.gateway import Gateway, talking
 from tests.fakes.waiting import until
 
 
@@ -38,34 +38,76 @@ class ListenerWithoutDescriptors(socket.socket):
     """A listening socket whose process has no descriptor left for a while."""
 
     is_exhausted = True
+    attempts = 0
 
     def accept(self) -> Any:
         if self.is_exhausted:
+            self.attempts += 1
             raise OSError(errno.EMFILE, "Too many open files")
         return super().accept()
 
 
+def without_descriptors(gateway: Gateway) -> ListenerWithoutDescriptors:
+    """Let a gateway that accepts have such a socket from now on."""
+    (real,) = gateway.acceptor._sockets
+    exhausted = ListenerWithoutDescriptors(fileno=real.detach())
+    gateway.acceptor._sockets[:] = [exhausted]
+    asyncio.get_running_loop().remove_reader(exhausted.fileno())
+    gateway.acceptor._is_listening = False
+    gateway.acceptor.start()
+    return exhausted
+
+
+def told(gateway: Gateway) -> list[int]:
+    """The numbers of the errors that were told, which are no errors of the test."""
+    numbers = [error["exception"].errno for error in gateway.errors]
+    gateway.errors.clear()
+    return numbers
+
+
 class TestDescriptors:
     async def test_lack_of_them_is_told_and_holds_clients_up_only(self) -> None:
-        """A client waits in the kernel's queue until there are descriptors again."""
+        """A client waits in the kernel's queue until there are descriptors again; it is told once."""
         async with talking(echoing) as (first, gateway, _):
             await first.ask("GET /1")
-            (real,) = gateway.acceptor._sockets
-            exhausted = ListenerWithoutDescriptors(fileno=real.detach())
-            gateway.acceptor._sockets[:] = [exhausted]
-            asyncio.get_running_loop().remove_reader(exhausted.fileno())
-            gateway.acceptor._is_listening = False
-            gateway.acceptor.start()
+            exhausted = without_descriptors(gateway)
             async with gateway.client() as second:
                 second.send("GET /2")
-                await until(lambda: gateway.errors)
+                await until(lambda: exhausted.attempts > 3)
                 exhausted.is_exhausted = False
 
                 assert 200 == (await second.read_answer()).status
+            assert 200 == (await first.ask("GET /1")).status
+            assert [errno.EMFILE] == told(gateway)
 
-            told = [error["exception"].errno for error in gateway.errors]
-            assert {errno.EMFILE} == set(told)
-            gateway.errors.clear()
+    async def test_idle_connections_make_room(self) -> None:
+        """Those that were idle for longest are closed, so that there are descriptors for new ones."""
+        async with talking(echoing) as (first, gateway, _):
+            await first.ask("GET /1")
+            gateway.jump(2)
+            exhausted = without_descriptors(gateway)
+            async with gateway.client() as second:
+                second.send("GET /2")
+                assert b"" == await first.read_end()
+                exhausted.is_exhausted = False
+
+                assert 200 == (await second.read_answer()).status
+            assert [errno.EMFILE] == told(gateway)
+
+    async def test_lack_that_lasts_is_told_again(self) -> None:
+        """Ten seconds later."""
+        async with talking(echoing) as (first, gateway, _):
+            await first.ask("GET /1")
+            exhausted = without_descriptors(gateway)
+            async with gateway.client() as second:
+                second.send("GET /2")
+                await until(lambda: gateway.errors)
+                gateway.jump(10)
+                await until(lambda: len(gateway.errors) > 1)
+                exhausted.is_exhausted = False
+
+                assert 200 == (await second.read_answer()).status
+            assert [errno.EMFILE] * 2 == told(gateway)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ class TestSharing:
         numbers = iter(range(1, 10**9))
         expected = []
         for row in map(scoreboard.row, range(ROWS)):
-            for name in ("accepting", "client_connections", "snapshot_version"):
+            for name in ("accepting", "client_connections", "client_connections_limit", "snapshot_version"):
                 setattr(row, name, next(numbers))
             row.heartbeat = float(next(numbers))
             for array in (
@@ -56,7 +56,8 @@ class TestSharing:
                 array[0], array[-1] = next(numbers), next(numbers)
             row.latency_sums[0], row.latency_sums[-1] = float(next(numbers)), float(next(numbers))
         for row in map(scoreboard.row, range(ROWS)):
-            expected += [row.accepting, row.client_connections, row.snapshot_version, int(row.heartbeat)]
+            expected += [row.accepting, row.client_connections, row.client_connections_limit]
+            expected += [row.snapshot_version, int(row.heartbeat)]
             expected += [int(row.latency_sums[0]), int(row.latency_sums[-1])]
             for array in (
                 row.in_flight,

@@ -41,6 +41,7 @@ FIGURES = GatewayFigures(
     limits={"pcs": 96},
     overloaded={"pcs": 1},
     client_connections={"0": 33, "1": 31},
+    client_connections_limits={"0": 20000, "1": 19800},
     rate_limit_fill={"routes.prompt.rate_limits[0]": 0.25},
     worker_restarts=1,
     health_flips={("pcs", "two", "unhealthy"): 2, ("pcs", "two", "healthy"): 1},
