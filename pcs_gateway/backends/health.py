@@ -6,9 +6,10 @@ The law of this file:
 - a backend that was never checked takes the first result as it is: one passed check makes it healthy, one
   failed check unhealthy. Nothing was known, so there is nothing to damp;
 - after that a status changes only when `fall` failed checks, or `rise` passed ones, came in a row;
-- a check that timed out says nothing when traffic was answered meanwhile: it is excused, neither passed nor
-  failed, and made again soon;
-- a check older than `max_age` counts as no check: the backend is unknown again, as if never checked.
+- a check that timed out says nothing when traffic was answered meanwhile, nor does one that could not be made
+  for a shortage of ours: it is excused, neither passed nor failed, and made again soon;
+- a check older than `max_age` counts as no check: the backend is unknown again, as if never checked. One that
+  was excused is a check, or a shortage that lasts would end in the same.
 
 Whether an operator allows traffic, and whether traffic went wrong, are other facts (`backend`, `outlier`).
 """
@@ -34,11 +35,13 @@ class CheckResult(msgspec.Struct, frozen=True):
         passed: Every expectation was met in time.
         detail: One line for operators: what was seen, and what was expected when it failed.
         timed_out: It failed since no answer came in time.
+        is_void: It could not be made, for a shortage of ours.
     """
 
     passed: bool
     detail: str
     timed_out: bool = False
+    is_void: bool = False
 
 
 class HealthTracker:
@@ -77,10 +80,9 @@ class HealthTracker:
         self.health = Health(status=status, last_check=now, detail=result.detail)
         return status is not before
 
-    def excuse(self, result: CheckResult, now: float) -> None:
-        """Take in the result of a check that timed out although the backend answers requests."""
+    def excuse(self, detail: str, now: float) -> None:
+        """Take in that a check ended at `now` and said nothing of the backend; `detail` says why."""
         self._is_excused = True
-        detail = f"{result.detail}, but it answers requests"
         self.health = Health(status=self.health.status, last_check=now, detail=detail)
 
     def forget_when_old(self, now: float, max_age: float) -> bool:

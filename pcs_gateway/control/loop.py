@@ -27,6 +27,7 @@ from pcs_gateway.control.resolving import Lookup, Resolver
 from pcs_gateway.control.roster import Roster
 from pcs_gateway.control.standing import BackendKey, Standing
 from pcs_gateway.processes.messages import EvidenceEntry, Hello, Verdict
+from pcs_gateway.telemetry.repeated_lines import RepeatedLines
 
 TICK_SECONDS = 0.1
 """How exactly ejections end and checks grow too old."""
@@ -98,6 +99,7 @@ class ControlPlane:
         self._resolver = Resolver(lookup, clock, self._readdress)
         self._prober = Prober(check, self, clock)
         self._awake_since = self._last_tick = self._last_store = clock.monotonic()
+        self._repeated = RepeatedLines()
         self._ticking: asyncio.Task[None] | None = None
         self._ruling: asyncio.Task[None] | None = None
 
@@ -180,6 +182,8 @@ class ControlPlane:
         """Take the result of a check; one that this process was stopped in says nothing of the backend."""
         if started < self._awake_since:
             return
+        if result.is_void and self._repeated.may_say("check_not_made", self._clock.monotonic()):
+            _log.error("check_not_made", pool=key.pool, url=key.url, reason=result.detail)
         was_holding = self.roster.is_holding
         self.roster.observe(key, result)
         if was_holding and not self.roster.is_holding:

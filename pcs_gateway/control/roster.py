@@ -153,8 +153,8 @@ class Roster:
         if standing is not None:
             before = standing.tracker.health.status
             config = self.pools[key.pool].health_check
-            if result.timed_out and self._answered_within(standing, config.interval):
-                standing.tracker.excuse(result, self._clock.time())
+            if excuse := self._excuse(standing, result, config.interval):
+                standing.tracker.excuse(excuse, self._clock.time())
             else:
                 standing.tracker.observe(result, self._clock.time(), config)
                 standing.is_original = standing.is_original and result.passed
@@ -170,6 +170,13 @@ class Roster:
         now = self._clock.monotonic()
         for standing in standings:
             standing.note_readiness(now)
+
+    def _excuse(self, standing: Standing, result: CheckResult, interval: float) -> str:
+        """Say why a check says nothing of its backend; empty when it does."""
+        if result.is_void:
+            return result.detail
+        is_answered = result.timed_out and self._answered_within(standing, interval)
+        return f"{result.detail}, but it answers requests" if is_answered else ""
 
     def _answered_within(self, standing: Standing, seconds: float) -> bool:
         """Tell whether traffic was answered by the backend within the last seconds."""

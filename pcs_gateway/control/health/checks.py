@@ -2,7 +2,8 @@
 One health check, over HTTP or TCP.
 
 A check opens a connection of its own and closes it: a pooled one would hide a backend that no longer accepts.
-Whatever goes wrong becomes a failed `CheckResult` with one line that says what was seen; nothing is raised.
+Whatever goes wrong becomes a failed `CheckResult` with one line that says what was seen, or a void one where it
+was for want of descriptors, memory or ports of our own; nothing is raised.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pcs_gateway import __version__
 from pcs_gateway.backends.health import CheckResult
 from pcs_gateway.control.health.expectations import judge_answer
 from pcs_gateway.control.health.target import Target, TargetTls
+from pcs_gateway.processes import shortage
 from pcs_gateway.tls.contexts import backend_context
 from pcs_gateway.units import format_duration
 
@@ -98,6 +100,8 @@ class Checker:
             return CheckResult(passed=False, detail=detail, timed_out=True)
         except (OSError, aiohttp.ClientError) as error:
             detail = describe(error)
+            if isinstance(error, OSError) and shortage.is_ours(error):
+                return CheckResult(passed=False, detail=f"not checked: {detail}", is_void=True)
         return CheckResult(passed=False, detail=detail)
 
     async def _ask(self, target: Target) -> CheckResult:
@@ -141,7 +145,7 @@ class Checker:
             else:
                 writer.transport.abort()
                 return CheckResult(passed=True, detail="connected")
-        raise errors[-1]
+        raise next((error for error in reversed(errors) if not shortage.is_ours(error)), errors[-1])
 
 
 def _server_name(target: Target) -> str | None:

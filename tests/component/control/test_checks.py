@@ -18,6 +18,7 @@ from pcs_gateway.tls.config import BackendTlsConfig
 from tests.fakes.authority import Authority
 from tests.fakes.backend import OK, ScriptedBackend
 from tests.fakes.backend import answering as answering_bytes
+from tests.fakes.descriptors import used_up
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -237,6 +238,18 @@ class TestTcp:
                 filler.close()
 
         assert result == CheckResult(False, "no answer within 50ms", timed_out=True)
+
+
+@pytest.mark.parametrize("path", ["/health", None])
+async def test_check_without_a_descriptor_is_void(checker: Checker, path: str | None) -> None:
+    """It was not made, which says nothing of the backend; the next one is."""
+    async with serving(lambda _: answering(200)) as port:
+        with used_up():
+            void = await checker(target(port, path=path))
+        made = await checker(target(port, path=path))
+
+    assert void == CheckResult(False, "not checked: too many open files", is_void=True)
+    assert made.passed
 
 
 class TestTls:

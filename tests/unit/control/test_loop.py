@@ -16,6 +16,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.control import REFUSED, Control, configuration
 
 ONE, TWO, THREE = (f"http://127.0.0.1:{port}" for port in (8001, 8002, 8003))
+VOID = CheckResult(passed=False, detail="not checked: too many open files", is_void=True)
 POOL = """{{pcs: {{
   backends: [{backends}],
   health_check: {{interval: 5s, fast_interval: 1s, rise: 2, fall: 3, max_age: 30s, jitter: 0}},
@@ -134,6 +135,25 @@ class TestChecks:
         await clock.run(0.2)
         assert control.workers.ready() == [False, False, False]
         assert control.workers.reasons()[0].startswith("unknown: no check for more than 30 s")
+
+    async def test_checks_that_could_not_be_made_change_nothing(
+        self, log: LogCapture, control: Control, clock: FakeClock
+    ) -> None:
+        """Who was ready stays so, and who was not too, however long it lasts; it is said every ten seconds."""
+        control.backends.results[THREE] = REFUSED
+        await clock.run(7.1)
+        log.entries.clear()
+        control.backends.results = dict.fromkeys((ONE, TWO, THREE), VOID)
+        await clock.run(65.0)
+
+        assert [True, True, False] == control.workers.ready()
+        said = [entry for entry in log.entries if entry["event"] == "check_not_made"]
+        assert 6 <= len(said) <= 7
+        assert VOID.detail == said[0]["reason"]
+
+        control.backends.results = dict.fromkeys((ONE, THREE), REFUSED)
+        await clock.run(6.9)
+        assert [False, True, False] == control.workers.ready()
 
 
 class TestEvidence:
