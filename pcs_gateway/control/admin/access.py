@@ -67,7 +67,9 @@ def _refusal_without_token(caller: Caller, token: str) -> Refusal | None:
     scheme, _, given = caller.authorization.partition(" ")
     if not given:
         return Refusal(401, "the admin API needs a token: Authorization: Bearer …")
-    is_right = hmac.compare_digest(given.strip().encode(), token.encode())
+    # bytes that are no UTF-8 come as surrogates
+    given_bytes = given.strip().encode("utf-8", "surrogateescape")
+    is_right = hmac.compare_digest(given_bytes, token.encode("utf-8", "surrogateescape"))
     return None if is_right and scheme.lower() == "bearer" else Refusal(401, "the token is not the right one")
 
 

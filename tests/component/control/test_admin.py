@@ -20,6 +20,7 @@ from pcs_gateway.telemetry.record import ExchangeRecord
 from pcs_gateway.telemetry.recorder import Recorder
 from pcs_gateway.telemetry.store import MeasurementStore
 from tests.fakes.control import REFUSED, Control, Generations, control_plan
+from tests.fakes.raw_client import RawClient
 from tests.fakes.waiting import until
 
 FILE = """
@@ -331,6 +332,22 @@ class TestAccess:
 
         assert status == 403
         assert admin.control.workers.ready() == [True, True]
+
+    @pytest.mark.parametrize("token", ["", "geheim"])
+    @pytest.mark.parametrize("field", [b"Authorization: Bearer ", b"Authorization: ", b"Origin: "])
+    async def test_bytes_that_are_no_text_are_refused(
+        self, admin: Admin, caplog: pytest.LogCaptureFixture, token: str, field: bytes
+    ) -> None:
+        """Whatever stands in a field is judged, and nothing goes wrong by it."""
+        if token:
+            admin.file.write_text(FILE + "admin: {token: '${TOKEN}'}\n")
+            await admin.reloader.reload("test")
+        async with RawClient(admin.client.port or 0) as client:
+            client.writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n%b\xff\xfe\r\n\r\n" % field)
+            answer = await client.read_answer()
+
+        assert (401 if token else 403) == answer.status
+        assert [] == caplog.records
 
 
 @pytest.mark.parametrize(

@@ -35,11 +35,17 @@ class TestToken:
             ("Basic geheim", 401),
             ("geheim", 401),
             ("Bearer gehe\xefm", 401),
+            ("Bearer \udcff\udcfe", 401),
         ],
     )
     def test_only_the_very_token_is_let_in(self, authorization: str, expected: int) -> None:
         """The scheme in any case, the token exactly."""
         assert status(token="geheim", authorization=authorization) == expected
+
+    def test_token_may_be_any_bytes(self) -> None:
+        """Bytes of the environment that are no UTF-8 come as surrogates, as those of a field do."""
+        assert status(token="t\udcff", authorization="Bearer t\udcff") == 0
+        assert status(token="t\udcff", authorization="Bearer t\udcfe") == 401
 
     def test_host_and_origin_do_not_matter_to_who_knows_it(self) -> None:
         """A browser cannot be made to send the token."""
