@@ -19,7 +19,6 @@ from typing import Any
 
 import structlog
 import uvloop
-from aiohttp import web
 
 from pcs_gateway.clock import SystemClock
 from pcs_gateway.config.changes import changed_keys, needs_restart
@@ -28,6 +27,7 @@ from pcs_gateway.config.loading import load
 from pcs_gateway.config.masking import masked
 from pcs_gateway.config.model import GatewayConfig
 from pcs_gateway.control.admin.application import AdminApi
+from pcs_gateway.control.admin.connections import AdminSite
 from pcs_gateway.control.budgets import budget_reader
 from pcs_gateway.control.config import is_loopback
 from pcs_gateway.control.configuration import Configuration
@@ -63,9 +63,6 @@ from pcs_gateway.telemetry.store import MeasurementStore
 
 LAST_RESORT_SECONDS = 10.0
 """When the supervisor is gone: what this process is given to end by itself."""
-
-ADMIN_FAREWELL_SECONDS = 1.0
-"""What requests to the admin API are given when this process is told to stop."""
 
 BAD_CONFIGURATION_STATUS = 2
 """Exit status when there is no configuration that could be used."""
@@ -278,7 +275,7 @@ class ControlProcess:
                 self._stop.set()
                 limiting.cancel()
                 hedging.cancel()
-                await admin.cleanup()
+                await admin.close()
                 await self._plane.close()
                 await self._workers.close()
                 self._link.close()
@@ -317,7 +314,7 @@ class ControlProcess:
     async def _named_file_changed(self) -> None:
         await self._reloader.reload("certificate changed")
 
-    async def _serve_admin(self) -> web.AppRunner:
+    async def _serve_admin(self) -> AdminSite:
         """Serve the admin API on the inherited socket, if there is one."""
         view = GatewayView(self._plane, self._reloader, self._scoreboard, self._store, self._clock)
         bound = self._plan.admin_bound
@@ -332,11 +329,9 @@ class ControlProcess:
             bound_to_loopback=bool(bound) and is_loopback(split_address(bound)[0]),
             collectors=[AttemptCollector(self._store, budgets)],
         )
-        runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=ADMIN_FAREWELL_SECONDS)
-        await runner.setup()
-        if self._plan.admin_fd >= 0:
-            await web.SockSite(runner, socket.socket(fileno=self._plan.admin_fd)).start()
-        return runner
+        site = AdminSite(api.application())
+        await site.start(socket.socket(fileno=self._plan.admin_fd) if self._plan.admin_fd >= 0 else None)
+        return site
 
 
 class _Emptying:

@@ -2,8 +2,8 @@
 One health check, over HTTP or TCP.
 
 A check opens a connection of its own and closes it: a pooled one would hide a backend that no longer accepts.
-Whatever goes wrong becomes a failed `CheckResult` with one line that says what was seen, or a void one where it
-was for want of descriptors, memory or ports of our own; nothing is raised.
+Whatever goes wrong becomes a failed `CheckResult` with one line that says what was seen, or a void one where
+it was for want of descriptors, memory or ports of our own; nothing is raised.
 """
 
 from __future__ import annotations

@@ -27,16 +27,23 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """
     Start a gateway before some instances and return it when it is ready.
 
-    `pool` has keys of the pool `pcs`; all other keyword arguments are sections of the configuration.
+    `pool` has keys of the pool `pcs`, `descriptors` is the limit of each process; all other keyword arguments
+    are sections of the configuration.
     """
     started: list[WholeGateway] = []
 
     def start_one(
-        these: list[Instance], *, workers: int = 2, pool: dict[str, Any] | None = None, **sections: Any
+        these: list[Instance],
+        *,
+        workers: int = 2,
+        pool: dict[str, Any] | None = None,
+        descriptors: int | None = None,
+        **sections: Any,
     ) -> WholeGateway:
         directory = tmp_path / f"gateway-{len(started)}"
         directory.mkdir()
-        started.append(WholeGateway(directory, configuration(these, workers=workers, pool=pool, **sections)))
+        file = configuration(these, workers=workers, pool=pool, **sections)
+        started.append(WholeGateway(directory, file, descriptors))
         started[-1].wait_until_ready(workers, len(these))
         return started[-1]
 

@@ -42,7 +42,7 @@ class TestRoom:
 
 class TestConnects:
     async def test_shortage_of_ours_blames_no_backend(self) -> None:
-        """The client is told why, it is counted, and the backend is no suspect: the next request is served."""
+        """The client is told why, it is counted, and the backend is no suspect."""
         async with talking(answering(OK), pool={**STRICT, "retry": {"attempts": 0}}) as (client, gateway, _):
             await until(lambda: gateway.plane.connections)
             with used_up():

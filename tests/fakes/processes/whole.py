@@ -137,20 +137,24 @@ class WholeGateway:
     Args:
         directory: For its configuration file, its state and its log.
         configuration: The file's content; listens on free ports of loopback unless it says otherwise.
+        descriptors: The limit that each of its processes has; None: as this process.
 
     Attributes:
         process: The supervisor.
         file: The configuration file.
     """
 
-    def __init__(self, directory: Path, configuration: Mapping[str, Any]) -> None:
+    def __init__(
+        self, directory: Path, configuration: Mapping[str, Any], descriptors: int | None = None
+    ) -> None:
         self._directory = directory
         self._log = directory / "log"
         self.file = directory / "gateway.yaml"
         self.write(configuration)
+        limited = ["sh", "-c", 'ulimit -n "$0" && exec "$@"', str(descriptors)] if descriptors else []
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "pcs_gateway", "serve", "--config", str(self.file)],
+                [*limited, sys.executable, "-P", "-m", "pcs_gateway", "serve", "--config", str(self.file)],
                 env={**os.environ, **ENVIRONMENT},
                 cwd=directory,
                 stdin=subprocess.DEVNULL,

@@ -139,7 +139,7 @@ class TestChecks:
     async def test_checks_that_could_not_be_made_change_nothing(
         self, log: LogCapture, control: Control, clock: FakeClock
     ) -> None:
-        """Who was ready stays so, and who was not too, however long it lasts; it is said every ten seconds."""
+        """Who was ready stays so, and who was not too, however long it lasts; it is said now and then."""
         control.backends.results[THREE] = REFUSED
         await clock.run(7.1)
         log.entries.clear()
