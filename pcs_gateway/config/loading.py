@@ -30,7 +30,7 @@ class LoadedConfig:
 
     Attributes:
         path: The file, as it was named.
-        notices: One line for each key that has no effect; to be said at start-up.
+        notices: One line for each thing that an operator should know; to be said at start-up.
         digest: Of the file's bytes; another one means that the file has changed.
         lines: Where each value of the file stands, by its path.
         environment: Texts that came from environment variables, by their path, as they may be shown.

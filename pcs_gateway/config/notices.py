@@ -1,4 +1,4 @@
-"""What a configuration asks for that has no effect: said at start-up, never passed over."""
+"""What a configuration asks for and does not get, or can be evaded: said at start-up, never passed over."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from pcs_gateway.config.model import GatewayConfig
 from pcs_gateway.config.references import Path, path_text
+from pcs_gateway.proxy.admission_config import HEADER
 from pcs_gateway.units import format_duration
 
 OFF: tuple[Any, ...] = (None, False, 0, "", "0", "0s", "none", {}, [])
@@ -32,19 +33,48 @@ WITHOUT_EFFECT: Mapping[str, str] = {
 """Path of a key (* is any name or position) and why it has no effect."""
 
 
+BY_ADDRESS = ("limits.connections_per_client", "rate_limits.*", "routes.*.rate_limits.*")
+"""Keys that count clients by their address."""
+
+LOOPBACK_IS_TRUSTED = (
+    "connections from this machine may name any client address, since forwarding.trusted_proxies trusts "
+    "loopback by default. If something here passes on connections of others (ssh -L, socat, stunnel, a "
+    "sidecar), set it to the proxies that you mean, or []"
+)
+
+
 def notices(config: GatewayConfig, data: Mapping[str, Any], lines: Mapping[Path, int]) -> list[str]:
-    """Return one line for each key of the file that has no effect, in the order of the file."""
+    """Return one line for each thing that an operator should know, in the order of the file."""
     found = [
-        (path, reason)
+        (path, f" has no effect: {reason}")
         for pattern, reason in WITHOUT_EFFECT.items()
         for path, value in _matches(data, pattern.split("."), ())
         if not _asks_for_nothing(value)
     ]
-    found += [*_beside_fixed_limits(config), *_late_hedges(config)]
-    found.sort(key=lambda one: lines.get(one[0], 0))
-    return [
-        f"{path_text(path)} (line {lines.get(path, 0)}) has no effect: {reason}" for path, reason in found
+    found += [
+        (path, f" has no effect: {reason}")
+        for path, reason in (*_beside_fixed_limits(config), *_late_hedges(config))
     ]
+    found += [(path, f": {LOOPBACK_IS_TRUSTED}") for path in _first_evaded(data, lines)]
+    found.sort(key=lambda one: lines.get(one[0], 0))
+    return [f"{path_text(path)} (line {lines.get(path, 0)}){reason}" for path, reason in found]
+
+
+def _first_evaded(data: Mapping[str, Any], lines: Mapping[Path, int]) -> list[Path]:
+    """Return the first key that counts by addresses which local programs may invent by default, if any."""
+    if "trusted_proxies" in (data.get("forwarding") or {}):
+        return []
+    found = [
+        path
+        for pattern in BY_ADDRESS
+        for path, value in _matches(data, pattern.split("."), ())
+        if not _asks_for_nothing(value) and not (isinstance(value, Mapping) and _counts_by_header(value))
+    ]
+    return sorted(found, key=lambda path: lines.get(path, 0))[:1]
+
+
+def _counts_by_header(limit: Mapping[str, Any]) -> bool:
+    return str(limit.get("key", "")).startswith(HEADER)
 
 
 def _beside_fixed_limits(config: GatewayConfig) -> Iterator[tuple[Path, str]]:

@@ -27,7 +27,7 @@ class Configuration:
         connections: Of clients, that one worker may hold.
         rate_limits: Name, requests per second and burst of each, in the order in which workers number them.
         files: What the certificates and keys hold that it names, by path.
-        notices: One line for each key that has no effect.
+        notices: One line for each thing that an operator should know.
         digest: Of the file's bytes; empty when it does not come from the file as it is now.
     """
 

@@ -49,7 +49,7 @@ class ReloadReport(msgspec.Struct, frozen=True):
         version: Of the snapshot that workers apply now.
         changed: Keys that differ from before.
         needs_restart: One line for each key that only a restart applies.
-        notices: One line for each key that has no effect, and for each weight that an operator overrides.
+        notices: One line for each thing that an operator should know, such as a key that has no effect.
         generation: Number of the new generation of workers; None when none was needed.
         problems: Why it was rejected, or what is not in force.
     """

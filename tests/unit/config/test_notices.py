@@ -1,4 +1,4 @@
-"""What has no effect says so."""
+"""What has no effect says so, and what can be evaded."""
 
 from pathlib import Path
 
@@ -69,6 +69,47 @@ def test_a_key_without_effect_is_noticed(tmp_path: Path, text: str, path: str) -
 def test_what_is_off_or_has_effect_is_not_noticed(tmp_path: Path, text: str) -> None:
     """Only what was asked for and is not done."""
     assert [] == loaded(tmp_path, text).notices
+
+
+BY_ADDRESS = [
+    ("limits: {connections_per_client: 5}\n", "limits.connections_per_client"),
+    ("rate_limits: [{rate: 1/s, key: 'header:X'}, {rate: 1/s}]\n", "rate_limits[1]"),
+    ("routes: [{rate_limits: [{rate: 1/s, key: client_address}]}]\n", "routes[0].rate_limits[0]"),
+]
+
+
+@pytest.mark.parametrize(("text", "path"), BY_ADDRESS)
+def test_limits_by_address_are_told_that_loopback_is_trusted(tmp_path: Path, text: str, path: str) -> None:
+    """Who did not say whom to trust learns that a forwarder on this machine evades what counts by address."""
+    [notice] = loaded(tmp_path, POOLS + text).notices
+
+    assert notice.startswith(f"{path} (line ")
+    assert "forwarding.trusted_proxies trusts loopback by default" in notice
+
+
+def test_that_is_told_once(tmp_path: Path) -> None:
+    """However many limits there are, at the first of them."""
+    [notice] = loaded(tmp_path, POOLS + "".join(text for text, _ in BY_ADDRESS)).notices
+
+    assert notice.startswith("limits.connections_per_client (line ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            text + f"forwarding: {{trusted_proxies: {trusted}}}\n"
+            for text, _ in BY_ADDRESS
+            for trusted in ("[]", "[127.0.0.0/8, '::1/128']", "[10.0.0.0/8]")
+        ),
+        "rate_limits: [{rate: 1/s, key: 'header:X'}]\n",
+        "rate_limits: []\nlimits: {connections_per_client: null}\n",
+        "forwarding: {server_timing: false}\n",
+    ],
+)
+def test_who_said_whom_to_trust_is_told_nothing(tmp_path: Path, text: str) -> None:
+    """Nor who counts nothing by address."""
+    assert [] == loaded(tmp_path, POOLS + text).notices
 
 
 def test_notices_come_in_the_order_of_the_file() -> None:
