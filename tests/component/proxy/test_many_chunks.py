@@ -156,8 +156,8 @@ class TestRequests:
             await peer.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
             await peer.end()
 
-        async with talking(script) as (client, _, _):
-            client.writer.write(POST + b"Expect: 100-continue\r\n\r\n" + SMALL * 4)
+        async with talking(script, limits={"request_buffer": "1B"}) as (client, _, _):
+            client.writer.write(POST + b"\r\n" + SMALL * 4)
             answer = await client.read_answer()
             assert (answer.status, answer.body) == (403, b"no")
             assert await client.read_end() == b""
