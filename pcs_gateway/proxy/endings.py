@@ -105,6 +105,12 @@ def refuse_or_break_off(exchange: Exchange, refusal: Refusal) -> None:
         exchange.refuse(refusal)
 
 
+def own_fault(exchange: Exchange, error: Exception) -> None:
+    """End an exchange in which a fault of ours happened, and tell it."""
+    refuse_or_break_off(exchange.successor, Refusal.INTERNAL_ERROR)
+    exchange.plane.tell_fault(error)
+
+
 def expired(exchange: Exchange, now: float) -> None:
     """The deadline of the current phase has passed."""
     phase = exchange.phase

@@ -16,6 +16,7 @@ from pcs_gateway.balancing.waiting_line import WaitingLine
 from pcs_gateway.errors import NoHealthyInstances
 from pcs_gateway.http.lookup import field_value
 from pcs_gateway.http.refusals import Refusal
+from pcs_gateway.proxy.endings import own_fault
 from pcs_gateway.proxy.phases import QUEUED
 
 if TYPE_CHECKING:
@@ -135,21 +136,30 @@ class Queue:
                 continue
             if self.is_at_limit(now):
                 return
-            if exchange.tried:
-                exchange.forgive(self._pool)
-            try:
-                lease = self._pool.balancer.route_request(exchange, now, exchange.tried)
-            except NoHealthyInstances:
-                self._remove(exchange, priority, now)
-                exchange.no_backend()
+            if self._ends_waiting(exchange, priority, now):
                 continue
-            if lease is not None:
-                self._recorder.waited(self._pool.name, self._remove(exchange, priority, now))
-                exchange.leased(lease, now)
-            elif exchange.tried:
-                passed_over.append(exchange)
-            else:
+            if not exchange.tried:
                 return
+            passed_over.append(exchange)
+
+    def _ends_waiting(self, exchange: Exchange, priority: Priority, now: float) -> bool:
+        """Give an exchange a lease, or an answer where it can get none; False: it waits on."""
+        if exchange.tried:
+            exchange.forgive(self._pool)
+        try:
+            lease = self._pool.balancer.route_request(exchange, now, exchange.tried)
+            if lease is None:
+                return False
+            self._recorder.waited(self._pool.name, self._remove(exchange, priority, now))
+            exchange.leased(lease, now)
+        except NoHealthyInstances:
+            self._remove(exchange, priority, now)
+            exchange.no_backend()
+        except Exception as error:  # noqa: BLE001 - a fault of ours must cost one exchange, not the queue
+            if exchange.is_queued:
+                self._remove(exchange, priority, now)
+            own_fault(exchange, error)
+        return True
 
     # waiting
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 from pcs_gateway.http.fields import list_tokens
 from pcs_gateway.http.framing import ChunkedDecoder, FramingError
 from pcs_gateway.http.messages import ResponseHead, may_become_response
-from pcs_gateway.http.refusals import MalformedResponse, Refusal
+from pcs_gateway.http.refusals import MalformedResponse
 from pcs_gateway.proxy.attempts import Failure
 from pcs_gateway.proxy.client_transport import has_unread
-from pcs_gateway.proxy.endings import drain_or_cut, refuse_or_break_off, response_broke_off
+from pcs_gateway.proxy.endings import drain_or_cut, own_fault, response_broke_off
 from pcs_gateway.proxy.failing import attempt_failed
 from pcs_gateway.proxy.receiving import wants_upgrade
 from pcs_gateway.proxy.tunnel import switch_protocols
@@ -120,8 +120,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.close()
         if exchange is None:
             raise error
-        refuse_or_break_off(exchange.successor, Refusal.INTERNAL_ERROR)
-        exchange.plane.tell_fault(error)
+        own_fault(exchange, error)
 
     def _read_head(self, data: bytes) -> None:
         if self._pending:

@@ -20,6 +20,7 @@ from pcs_gateway.balancing.budget import AttemptBudget
 from pcs_gateway.http.messages import ResponseHead, read_response_head
 from pcs_gateway.processes import shortage
 from pcs_gateway.proxy.attempts import Failure
+from pcs_gateway.proxy.endings import own_fault
 from pcs_gateway.proxy.failing import attempt_failed
 from pcs_gateway.proxy.queue import Queue
 from pcs_gateway.proxy.tls_backends import BackendTls, TlsHandshakeFailed, backend_tls, open_tls
@@ -191,6 +192,14 @@ class UpstreamPool:
         task.add_done_callback(self.connecting.discard)
 
     async def _connect(
+        self, member: UpstreamMember, exchange: Exchange, lease: Lease, timeout: float
+    ) -> None:
+        try:
+            await self._connect_to_any(member, exchange, lease, timeout)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must cost one exchange, not its lease
+            own_fault(exchange, error)
+
+    async def _connect_to_any(
         self, member: UpstreamMember, exchange: Exchange, lease: Lease, timeout: float
     ) -> None:
         addresses = member.backend.addresses

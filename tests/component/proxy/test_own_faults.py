@@ -132,6 +132,61 @@ class TestOwnFaults:
             assert [type(error) for error in told] == [ZeroDivisionError]
             assert gateway.in_flight == 0
 
+    async def test_request_on_a_new_connection_and_on_a_pooled_one(self) -> None:
+        """What a backend is sent may be wrong in our hands as well."""
+        async with talking(echoing) as (_, gateway, _):
+            for _ in range(2):
+                told: list[Exception] = []
+                gateway.plane.tell_fault = told.append
+                (route,) = gateway.plane.router.routes
+                route.request_edits = BrokenEdits({}, ("X-Any",))
+                async with gateway.client() as client:
+                    answer = await client.ask("GET /broken")
+                route.request_edits = None
+
+                assert answer.status == 500
+                assert [type(error) for error in told] == [ZeroDivisionError]
+                await until(lambda: not gateway.in_flight)
+                assert [one for one in gateway.evidence if one.failures] == []
+                async with gateway.client() as another:
+                    assert (await another.ask("GET /next")).body == b"/next "
+
+    async def test_exchange_that_waits(self) -> None:
+        """It costs the one whose turn it is; those behind it are served."""
+        may_answer = asyncio.Event()
+
+        async def script(peer: Peer) -> None:
+            while True:
+                await peer.request()
+                await may_answer.wait()
+                await peer.send(OK)
+
+        pool = {"connections": {"max_per_backend": 1}}
+        async with (
+            talking(script, pool=pool) as (first, gateway, _),
+            gateway.client() as second,
+            gateway.client() as third,
+        ):
+            told: list[Exception] = []
+            gateway.plane.tell_fault = told.append
+            for client, waiting in ((first, 0), (second, 1), (third, 2)):
+                client.send("GET /")
+                await until(lambda: gateway.in_flight == 1 and gateway.waiting == waiting)  # noqa: B023
+            balancer = gateway.plane.pools["pcs"].balancer
+            sound = balancer.strategy
+
+            def tell(error: Exception) -> None:
+                told.append(error)
+                balancer.strategy = sound
+
+            gateway.plane.tell_fault = tell
+            balancer.strategy = BrokenStrategy(sound.context)
+            may_answer.set()
+
+            assert [200, 500, 200] == [(await one.read_answer()).status for one in (first, second, third)]
+            assert [type(error) for error in told] == [ZeroDivisionError]
+            assert (gateway.in_flight, gateway.waiting) == (0, 0)
+
     async def test_exchange_is_answered_500_and_told(self) -> None:
         """The client gets a problem with its reason, the fault is told, and the next request is served."""
         async with talking(echoing) as (client, gateway, _):
