@@ -177,6 +177,7 @@ class Worker:
         self._sweep()
         await self._begin_serving()
         await self._has_ended.wait()
+        self._plane.settle()
         if self._plane.access_log is not None:
             self._plane.access_log.close(1.0)
         await self._channel.close()
@@ -251,6 +252,7 @@ class Worker:
         if self._acceptor.is_closed and self._plane.is_empty() and not self._acceptor.under_way:
             self._has_ended.set()
         elif self._clock.monotonic() >= self._drain_deadline:
+            self._log.warning("drain_timeout_over", connections=len(self._plane.connections))
             self._plane.cut_all()
             self._has_ended.set()
 

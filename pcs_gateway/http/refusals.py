@@ -240,7 +240,7 @@ class Refusal(Enum):
     STREAM_IDLE = (0, "http_response_timeout", "No byte flowed for timeouts.stream_idle.", True)
     TUNNEL_IDLE = (0, "connection_timeout", "No byte flowed for timeouts.tunnel_idle.", True)
     CLIENT_LEFT = (499, "connection_terminated", "The client closed the connection before the answer.", True)
-    DRAIN_TIMEOUT = (0, "connection_terminated", "The worker's drain_timeout ended the exchange.", True)
+    DRAIN_TIMEOUT = (503, "connection_terminated", "The worker's drain_timeout ended the exchange.", True)
     INTERNAL_ERROR = (500, "proxy_internal_error", "The gateway failed; this is logged.", True)
 
     def __init__(self, status: int, proxy_error: str, message: str, is_final: bool) -> None:  # noqa: FBT001

@@ -23,7 +23,7 @@ from pcs_gateway.proxy.admission import admissions, key_names
 from pcs_gateway.proxy.client_connections import ClientConnections
 from pcs_gateway.proxy.config import ForwardingConfig, LimitsConfig, RouteConfig, TimeoutsConfig
 from pcs_gateway.proxy.delays import Delays
-from pcs_gateway.proxy.endings import break_off, look_after
+from pcs_gateway.proxy.endings import break_off, look_after, refuse_or_break_off
 from pcs_gateway.proxy.evidence import Evidence
 from pcs_gateway.proxy.failing import holds_back
 from pcs_gateway.proxy.hedge import hedge_is_due
@@ -390,10 +390,10 @@ class DataPlane:
         return not self.connections and not self.abandoned
 
     def cut_all(self) -> None:
-        """End what is left: drain_timeout is over."""
+        """End what is left: drain_timeout is over. Who has nothing of a response yet is told so."""
         for connection in list(self.connections):
             if connection.exchange is not None:
-                break_off(connection.exchange, Refusal.DRAIN_TIMEOUT)
+                refuse_or_break_off(connection.exchange, Refusal.DRAIN_TIMEOUT)
             else:
                 connection.abort()
         for exchange in list(self.abandoned):

@@ -1,10 +1,12 @@
 """SIGTERM under traffic: everything that was sent is answered, and the gateway ends with status 0."""
 
 import http.client
+import json
 import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -47,9 +49,10 @@ def test_every_request_that_was_sent_is_answered(delay: str, three: list[Instanc
     assert [] == gateway.started()
 
 
-def test_long_exchange_gets_the_drain_timeout(three: list[Instance], start: Start) -> None:
-    """What ends within it is answered; what does not is cut, and a drain in order ends with status 0."""
-    gateway = start(three, drain_timeout="2s")
+def test_long_exchange_gets_the_drain_timeout(three: list[Instance], start: Start, tmp_path: Path) -> None:
+    """What ends within it is answered; what does not gets 503 and is logged; the drain ends with status 0."""
+    log = tmp_path / "access.log"
+    gateway = start(three, drain_timeout="2s", logging={"access": {"file": str(log)}})
     answers: list[Answer] = []
     short = threading.Thread(target=lambda: answers.append(get(gateway.address, "/sleep/1")))
     short.start()
@@ -59,15 +62,18 @@ def test_long_exchange_gets_the_drain_timeout(three: list[Instance], start: Star
 
     told = time.monotonic()
     gateway.signal(signal.SIGTERM)
-    with pytest.raises((ConnectionResetError, http.client.RemoteDisconnected)):
-        long.getresponse()
+    cut = long.getresponse()
     waited = time.monotonic() - told
     short.join()
-    long.close()
 
     assert 0 == gateway.process.wait(10)
     assert [200] == [answer.status for answer in answers]
     assert 1.9 < waited < 6.0
+    assert (503, "drain_timeout") == (cut.status, json.loads(cut.read())["reason"])
+    long.close()
+    logged = {line["target"]: line.get("reason") for line in map(json.loads, log.read_text().splitlines())}
+    assert {"/sleep/1": None, "/sleep/25": "drain_timeout"} == logged
+    assert gateway.events("drain_timeout_over")
 
 
 def test_worker_that_starts_serves_who_is_queued(three: list[Instance], start: Start) -> None:
