@@ -59,10 +59,13 @@ def test_all_workers_agree(three: list[Instance], start: Start) -> None:
     assert numbers['attributed_failures_total{against="backend",pool="pcs"}'] >= 5
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_shared_dependency(three: list[Instance], start: Start, workers: int) -> None:
+@pytest.mark.parametrize(
+    ("workers", "retry"),
+    [(1, {"attempts": 0}), (2, {"attempts": 0}), (2, {"attempts": 1, "on": ["connect_failure", 503]})],
+)
+def test_shared_dependency(three: list[Instance], start: Start, workers: int, retry: dict[str, Any]) -> None:
     """All answer 503: nobody is ejected; one line when it begins, one when it is over; status tells it."""
-    gateway = start(three, pool=POOL, workers=workers)
+    gateway = start(three, pool=POOL | {"retry": retry}, workers=workers)
     for instance in three:
         instance.order("status", 503)
 
