@@ -38,6 +38,7 @@ def client_left(exchange: Exchange) -> None:
     if exchange.phase == WAITING and exchange.is_request_sent and _finishes_abandoned(exchange):
         exchange.plane.abandoned.add(exchange)
         return
+    exchange.stop_waiting(exchange.plane.monotonic())
     _cut_backend(exchange)
 
 
@@ -125,6 +126,7 @@ def expired(exchange: Exchange, now: float) -> None:
             broke_off(exchange, Refusal.STREAM_IDLE.reason)
         break_off(exchange, Refusal.STREAM_IDLE)
     elif phase == RECEIVING or not exchange.is_request_sent:
+        exchange.stop_waiting(now)
         exchange.refuse(Refusal.REQUEST_TIMEOUT)
     elif phase == WAITING:
         _time_out(exchange, now)
@@ -178,6 +180,7 @@ def look_after(exchange: Exchange, now: float) -> None:
         # it is the backend that the body waits for
         body.begin_window(now)
     elif body.is_too_slow(now, exchange.matched.limits.minimum_body_rate):
+        exchange.stop_waiting(now)
         refuse_or_break_off(exchange, Refusal.REQUEST_TIMEOUT)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pcs_gateway.http.request_fields import RequestFields
-from pcs_gateway.proxy.phases import CONNECTING, NEVER, RECEIVING
+from pcs_gateway.proxy.phases import CONNECTING, NEVER, PAUSED, RECEIVING, WAITING
 from pcs_gateway.proxy.routing import Match, Route
 from pcs_gateway.telemetry.record import ExchangeRecord
 
@@ -170,6 +170,16 @@ class ExchangeState(ExchangeRecord):
         if upstream is not None:
             upstream.exchange = None
             upstream.close()
+
+    def stop_waiting(self, now: float) -> None:
+        """Count the time since the phase began as waiting, not as the gateway's own."""
+        phase = self.phase
+        if phase == RECEIVING:
+            self.waited += now - self.received
+        elif phase == WAITING:
+            self.waited += now - self.sent
+        elif phase in (PAUSED, CONNECTING):
+            self.waited += now - self.attempted
 
     def give_back(self) -> None:
         """Close the attempt's connection, if it has one, and end its lease, which goes to who waits."""

@@ -25,7 +25,7 @@ from pcs_gateway.proxy.evidence import answered, outcome_of
 from pcs_gateway.proxy.hedging import end_race, is_good
 from pcs_gateway.proxy.holding import HeldResponse
 from pcs_gateway.proxy.leftover import HeldRest, Leftover
-from pcs_gateway.proxy.phases import PAUSED, WAITING
+from pcs_gateway.proxy.phases import PAUSED
 from pcs_gateway.telemetry.delta import Decision
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def attempt_failed(exchange: Exchange, failure: Failure) -> None:
     if lease is None or lease.member is None or pool is None:
         return
     member: UpstreamMember = lease.member  # type: ignore[assignment]
-    exchange.waited += now - (exchange.sent if exchange.phase == WAITING else exchange.attempted)
+    exchange.stop_waiting(now)
     exchange.outcomes = (*exchange.outcomes, (member.name, failure.outcome))
     # one that waits is as good as any where a new one could not be had
     exchange.wants_fresh |= failure is not Failure.OUT_OF_RESOURCES

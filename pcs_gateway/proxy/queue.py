@@ -194,6 +194,7 @@ class Queue:
     def _remove(self, exchange: Exchange, priority: Priority, now: float) -> float:
         exchange.is_queued = False
         waited = self.line.leave(exchange, priority, now)
+        exchange.waited += waited
         self._counted()
         return waited
 

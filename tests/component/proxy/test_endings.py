@@ -432,3 +432,49 @@ def _received(gateway: Gateway) -> int:
     """Body bytes of the only exchange."""
     bodies = [one.exchange.body for one in gateway.plane.connections if one.exchange is not None]
     return sum(body.received for body in bodies if body is not None)
+
+
+class TestOwnTime:
+    """`gateway_time` is the gateway's own share: whoever else is waited for does not count in it."""
+
+    async def test_backend_of_a_client_that_left(self) -> None:
+        """The request had been sent."""
+        async with talking(hanging, pool={"on_abandon": "cancel"}) as (client, gateway, backend):
+            client.send("GET /")
+            await until(lambda: backend.peers)
+            gateway.jump(5.0)
+            client.reset()
+
+            record = await gateway.record()
+            assert "client_left" == record.reason
+            assert record.duration > 5.0
+            assert 0.0 <= record.gateway_time < 1.0
+
+    async def test_body_that_does_not_come(self) -> None:
+        """408 after ten seconds."""
+        async with talking(hanging) as (client, gateway, _):
+            client.send("POST /", "Content-Length: 10")
+            await until(lambda: any(one.exchange for one in gateway.plane.connections))
+            gateway.jump(10.1)
+            assert 408 == (await client.read_answer()).status
+
+            record = await gateway.record()
+            assert record.duration > 10.0
+            assert 0.0 <= record.gateway_time < 1.0
+
+    async def test_lease_that_is_waited_for(self) -> None:
+        """In the queue."""
+        held = Held()
+        pool = {"connections": {"max_per_backend": 1}, "queue": {"timeout": "20s", "overload_timeout": "20s"}}
+        async with talking(held, pool=pool) as (client, gateway, _), gateway.client() as second:
+            client.send("GET /")
+            await until(lambda: gateway.in_flight)
+            second.send("GET /")
+            await until(lambda: gateway.waiting)
+            gateway.jump(5.0)
+            held.may_answer.set()
+            assert [200, 200] == [(await one.read_answer()).status for one in (client, second)]
+
+            record = await gateway.record(1)
+            assert record.duration > 5.0
+            assert 0.0 <= record.gateway_time < 1.0
