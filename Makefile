@@ -13,7 +13,7 @@ demo: ## Three sample PCS instances, a gateway before them and some traffic: htt
 
 test: ## Every test (ARGS="-k name" for some of them)
 	@scripts/environment development
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
 
 chaos: ## Every fault in every setting, some minutes (`make test` has each fault once)
 	@scripts/environment development
