@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pcs_gateway.config.model import GatewayConfig
+from pcs_gateway.config.pool_notices import pool_notices
 from pcs_gateway.config.references import Path, path_text
+from pcs_gateway.config.route_notices import route_notices
 from pcs_gateway.proxy.admission_config import HEADER
-from pcs_gateway.units import format_duration
 
 OFF: tuple[Any, ...] = (None, False, 0, "", "0", "0s", "none", {}, [])
 """Values that ask for nothing."""
@@ -51,10 +52,8 @@ def notices(config: GatewayConfig, data: Mapping[str, Any], lines: Mapping[Path,
         for path, value in _matches(data, pattern.split("."), ())
         if not _asks_for_nothing(value)
     ]
-    found += [
-        (path, f" has no effect: {reason}")
-        for path, reason in (*_beside_fixed_limits(config), *_late_hedges(config))
-    ]
+    found += [(path, f" has no effect: {reason}") for path, reason in pool_notices(config)]
+    found += route_notices(config)
     found += [(path, f": {LOOPBACK_IS_TRUSTED}") for path in _first_evaded(data, lines)]
     found.sort(key=lambda one: lines.get(one[0], 0))
     return [f"{path_text(path)} (line {lines.get(path, 0)}){reason}" for path, reason in found]
@@ -75,29 +74,6 @@ def _first_evaded(data: Mapping[str, Any], lines: Mapping[Path, int]) -> list[Pa
 
 def _counts_by_header(limit: Mapping[str, Any]) -> bool:
     return str(limit.get("key", "")).startswith(HEADER)
-
-
-def _beside_fixed_limits(config: GatewayConfig) -> Iterator[tuple[Path, str]]:
-    for name, pool in config.pools.items():
-        limit = pool.concurrency
-        if limit is not None and limit.mode == "fixed":
-            for key in sorted(limit.model_fields_set & {"minimum", "initial"}):
-                yield ("pools", name, "concurrency", key), "mode fixed looks at maximum alone"
-
-
-def _late_hedges(config: GatewayConfig) -> Iterator[tuple[Path, str]]:
-    for name, pool in config.pools.items():
-        totals = [
-            config.timeouts.overridden_by(route.timeouts).request_total
-            for route in config.routes
-            if route.pool == name and not route.side_effects
-        ]
-        delay = pool.hedge.fixed_delay if pool.hedge is not None else None
-        if delay is not None and totals and delay >= max(totals):
-            ended = (
-                f"every request has ended before, by timeouts.request_total ({format_duration(max(totals))})"
-            )
-            yield ("pools", name, "hedge", "after"), ended
 
 
 def _asks_for_nothing(value: Any) -> bool:

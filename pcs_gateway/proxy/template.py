@@ -11,10 +11,10 @@ import re
 
 TEMPLATE_ALLOWED = (
     "a path such as /api/{version}/items/{id} or /files/{path...}: it begins with /, a parameter "
-    "fills a whole segment and has its own name, and {name...} comes last"
+    "fills a whole segment and has its own name, {name...} comes last, and % begins an escape such as %20"
 )
 
-_LITERAL = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%-]*", re.ASCII)
+_LITERAL = re.compile(r"([A-Za-z0-9._~!$&'()*+,;=:@-]|%(?!00)[0-9A-Fa-f]{2})*", re.ASCII)
 _PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(\.\.\.)?\}", re.ASCII)
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 

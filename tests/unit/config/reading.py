@@ -12,6 +12,12 @@ POOLS = 'pools: {pcs: {backends: [{url: "http://127.0.0.1:8001"}]}}\n'
 """The smallest complete file."""
 
 
+def pool(keys: str, backends: int = 1) -> str:
+    """Return a file with one pool of so many backends, which has these keys too."""
+    urls = ", ".join(f"{{url: 'http://a:{port}'}}" for port in range(1, backends + 1))
+    return f"pools: {{pcs: {{backends: [{urls}], {keys}}}}}\n"
+
+
 def loaded(directory: Path, text: str, environ: Mapping[str, str] | None = None) -> LoadedConfig:
     """Load a text from a file in `directory`."""
     file = directory / "gateway.yaml"

@@ -7,13 +7,9 @@ import pytest
 from pcs_gateway.config.loading import load
 from pcs_gateway.config.notices import WITHOUT_EFFECT
 from pcs_gateway.config.schema import kind_at
-from tests.unit.config.reading import POOLS, loaded
+from tests.unit.config.reading import POOLS, loaded, pool
 
 ROOT = Path(__file__).parents[3]
-
-
-def _pool(keys: str) -> str:
-    return f"pools: {{pcs: {{backends: [{{url: 'http://a:1'}}], {keys}}}}}\n"
 
 
 @pytest.mark.parametrize(
@@ -26,16 +22,7 @@ def _pool(keys: str) -> str:
         (POOLS + "routes: [{invalidates: [a]}]", "routes[0].invalidates"),
         (POOLS + "routes: [{limits: {headers: 5}}]", "routes[0].limits.headers"),
         (POOLS + "routes: [{timeouts: {client_idle: 5s}}]", "routes[0].timeouts.client_idle"),
-        (_pool("resources: {url: /r}"), "pools.pcs.resources"),
-        (_pool("concurrency: {mode: fixed, maximum: 5, minimum: 4}"), "pools.pcs.concurrency.minimum"),
-        (_pool("concurrency: {mode: fixed, maximum: 5, initial: 4}"), "pools.pcs.concurrency.initial"),
-        (_pool("hedge: {after: 30s}"), "pools.pcs.hedge.after"),
-        (_pool("hedge: {after: 9s}") + "timeouts: {request_total: 9s}", "pools.pcs.hedge.after"),
-        (
-            _pool("hedge: {after: 9s}")
-            + "routes: [{timeouts: {request_total: 8s}}, {side_effects: true}, {respond: {}}]",
-            "pools.pcs.hedge.after",
-        ),
+        (pool("resources: {url: /r}"), "pools.pcs.resources"),
     ],
 )
 def test_a_key_without_effect_is_noticed(tmp_path: Path, text: str, path: str) -> None:
@@ -52,15 +39,8 @@ def test_a_key_without_effect_is_noticed(tmp_path: Path, text: str, path: str) -
     [
         POOLS,
         POOLS + "cache: {}\nalerts:\nscaling: {}\n",
-        _pool("slow_start: 10s, panic_threshold: 0.5, hedge: {after: p95}"),
-        _pool("strategy: consistent_hash, hash_on: path"),
-        _pool("hedge: {after: 29s}"),
-        _pool("hedge: {after: 9s}") + "routes: [{timeouts: {request_total: 8s}}, {}]",
-        _pool("hedge: {after: 90s}") + "routes: [{timeouts: {request_total: 2m}}]",
-        _pool("hedge: {after: 90s}") + "routes: [{side_effects: true}]",
-        _pool("concurrency: {mode: fixed, maximum: 5}"),
-        _pool("concurrency: {minimum: 5, initial: 6}"),
-        _pool("retry: {on: [502], budget: {ratio: 0.1}, backoff: {base: 1ms}}"),
+        pool("slow_start: 10s, panic_threshold: 0.5, hedge: {after: p95}"),
+        pool("retry: {on: [502], budget: {ratio: 0.1}, backoff: {base: 1ms}}"),
         POOLS + "routes: [{side_effects: false}]",
         POOLS
         + "routes: [{side_effects: true, limits: {body_bytes: 1KiB}, timeouts: {connect: 2s}, cache: null}]",

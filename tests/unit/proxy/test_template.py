@@ -44,6 +44,9 @@ def test_these_are_templates(template: str) -> None:
         "/{a",
         "/a}",
         "/{a}{b}",
+        "/a%",
+        "/a%zz",
+        "/%00",
     ],
 )
 def test_these_are_none(template: str) -> None:
