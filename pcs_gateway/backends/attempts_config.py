@@ -174,8 +174,10 @@ class HedgeConfig(Section):
     percentile comes after any slow head: give a duration."""
 
     budget: Ratio = 0.05
-    """Hedges allowed for each request of the last ten seconds, over all workers; a tenth of it while none
-    wins."""
+    """Hedges allowed for each request of the last ten seconds, over all workers; while none wins a tenth of
+    that, or one in ten seconds where that is more, and five more for each that wins. Unlike retries they have
+    no minimum: with 0.05, fewer than 2 requests per second to the pool have no hedge at all, and fewer than
+    20 one in ten seconds until one wins."""
 
     methods: tuple[Literal["GET", "HEAD", "OPTIONS"], ...] = ("GET", "HEAD")
     """Methods that may be hedged, where the request has no body; only safe ones."""

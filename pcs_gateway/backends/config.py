@@ -223,7 +223,8 @@ class FailureRatioConfig(Section):
     """Ejection by the share of failures."""
 
     threshold: Ratio = 0.5
-    """Share of failed attempts from which a backend is ejected."""
+    """Share of failed attempts from which a backend is ejected. Failures are as in `consecutive_failures`: a
+    plain 500 is none."""
 
     minimum_requests: Annotated[Integer, Field(ge=1, le=MOST_ATTEMPTS)] = 20
     """Attempts in the window below which the share means nothing."""
@@ -236,8 +237,9 @@ class SuccessRateConfig(Section):
     """Ejection of backends whose success rate stands out from the others'."""
 
     stdev_factor: Annotated[Number, Field(gt=0, le=10)] = 1.9
-    """How many standard deviations below the mean of all backends, and at least five points, are too many.
-    Of five backends a single one can be 2 deviations away at most, of four 1.7."""
+    """How many standard deviations below the mean of all backends, and at least five points, are too many. Of
+    N backends a single one can be √(N - 1) deviations away at most: 3 backends need a factor below 1.4,
+    4 below 1.7, 5 below 2."""
 
     minimum_backends: Annotated[Integer, Field(ge=3, le=MOST_BACKENDS)] = 5
     """Backends with enough attempts below which there is nothing to compare."""
@@ -253,14 +255,15 @@ class OutlierDetectionConfig(Section):
     """What traffic proves against a backend; the second opinion beside the checks."""
 
     consecutive_failures: Annotated[Integer, Field(ge=0, le=1000)] = 5
-    """Gateway failures in a row (connect, reset, time-out, malformed or incomplete answer, 502, 503, 504)
-    that eject; 0: none do."""
+    """Failures in a row that eject; 0: none do. Failures are no connection, a reset, a time-out, a malformed
+    or incomplete response, 502, 503 and 504. A plain 500 is none."""
 
     failure_ratio: FailureRatioConfig | None = None
-    """Ejection by the share of failures; absent: off."""
+    """Ejection by the share of failures, which are as above: a plain 500 is none; absent: off."""
 
     success_rate: SuccessRateConfig | None = None
-    """Ejection of backends that succeed less often than the others; absent: off."""
+    """Ejection of backends that succeed less often than the others: what is no failure as above, such as a
+    plain 500, is a success; absent: off."""
 
     base_ejection: PositiveDuration = 30.0
     """How long a backend that is ejected gets no attempts: so long the first time, twice as long when it is
@@ -329,7 +332,9 @@ class PoolConfig(Section):
 
     on_abandon: Literal["finish", "cancel"] = "finish"
     """What happens to an attempt that nobody waits for any more. finish: the answer is read and counted as in
-    flight, since the backend works on; cancel: the connection is closed."""
+    flight, since the backend works on; cancel: the connection is closed. With finish, a client that closes
+    its connection before the answer is logged with the status of the answer, which nobody reads, and not as
+    `client_left`: one that only half-closes, and reads on, looks the same."""
 
     panic_threshold: Ratio = 0.0
     """Share of ready backends, of each priority, below which failed checks and ejections are ignored, if
@@ -349,7 +354,8 @@ class PoolConfig(Section):
     """When a request is tried again."""
 
     hedge: HedgeConfig | None = None
-    """A second attempt in parallel; absent: off."""
+    """A second attempt in parallel; absent: off. It needs traffic, of 20 requests per second or more with the
+    default `budget`."""
 
     resources: ResourcesConfig | None = None
     """Where the instances tell their CPU and memory; absent: nowhere."""

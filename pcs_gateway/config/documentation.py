@@ -16,6 +16,8 @@ from pcs_gateway.config.notices import WITHOUT_EFFECT
 from pcs_gateway.config.schema import ROOT, Kind, allowed, dumped, kind_of, unwrapped
 from pcs_gateway.section import Section
 
+NO_EFFECT = " *Has no effect yet.*"
+
 FILE = FilePath("docs/configuration.md")
 MARKER = "<!-- Below this line: written by `python -m pcs_gateway.config.documentation`. -->\n"
 
@@ -38,7 +40,7 @@ def _tables(path: str, kind: Kind) -> Iterator[str]:
     if section is None:
         return
     yield f"## `{path}`\n" if path else "## The file\n"
-    yield f"{' '.join((section.__doc__ or '').split())}\n"
+    yield f"{' '.join((section.__doc__ or '').split())}{NO_EFFECT if _is_without_effect(path) else ''}\n"
     yield "| key | meaning | default | allowed |\n|---|---|---|---|"
     for name, field in section.model_fields.items():
         yield _row(f"{path}.{name}" if path else name, name, field)
@@ -60,8 +62,7 @@ def _nested(path: str, kind: Kind) -> Iterator[str]:
 def _row(path: str, name: str, field: FieldInfo) -> str:
     meaning = " ".join((field.description or "").split())
     meaning, _, derived = meaning.partition(" Default: ")
-    pattern = path.replace("NAME", "*").replace("[]", ".*")
-    note = " *Has no effect yet.*" if pattern in WITHOUT_EFFECT and "no effect" not in meaning else ""
+    note = NO_EFFECT if _pattern(path) in WITHOUT_EFFECT and "no effect" not in meaning else ""
     cells = [
         f"`{name}`",
         meaning + note,
@@ -69,6 +70,16 @@ def _row(path: str, name: str, field: FieldInfo) -> str:
         allowed(kind_of(field)).removesuffix(" (put it in quotes)"),
     ]
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _is_without_effect(section: str) -> bool:
+    """Return whether a section, or one that it stands in, has no effect yet."""
+    parts = _pattern(section).split(".")
+    return any(".".join(parts[:length]) in WITHOUT_EFFECT for length in range(1, len(parts) + 1))
+
+
+def _pattern(path: str) -> str:
+    return path.replace("NAME", "*").replace("[]", ".*")
 
 
 def _default(field: FieldInfo) -> str:

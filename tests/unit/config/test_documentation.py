@@ -34,6 +34,25 @@ def test_every_key_has_a_row_with_meaning_default_and_what_is_allowed() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "section", ["cache.l2", "routes[].cache.query", "alerts.rules[]", "scaling.NAME.targets"]
+)
+def test_a_section_within_one_without_effect_says_so(section: str) -> None:
+    """Who comes to it by a search does not see the row of the outer one."""
+    text = reference().partition(f"## `{section}`\n")[2].partition("\n##")[0]
+    prose, _, rows = text.partition("\n| key |")
+
+    assert prose.strip().endswith("*Has no effect yet.*")
+    assert "no effect" not in rows
+
+
+def test_a_section_with_effect_says_nothing() -> None:
+    """Be it that some of its keys have none."""
+    text = reference().partition("## `routes[]`\n")[2].partition("\n| key |")[0]
+
+    assert "no effect" not in text
+
+
 def test_a_file_without_marker_is_left_alone() -> None:
     """Prose is never overwritten by mistake."""
     with pytest.raises(ValueError, match="the marker is missing"):
