@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks import open_loop, results, servers
+from benchmarks import command_line, open_loop, results, servers
 from benchmarks.comparison import percentiles
 from benchmarks.fleet import Fault
 from benchmarks.fleet_blocks import measure_block, say
@@ -94,6 +94,22 @@ class Finding:
             return 0.0
         return self.posts_failed / self.ejections if self.ejections else None
 
+    @property
+    def spares_posts(self) -> bool | None:
+        """Whether no more POSTs failed than may for each ejection; None while too few for the first."""
+        if self.posts_failed and not self.ejections:
+            return None if self.posts_failed <= POST_LIMIT else False
+        return self.posts_per_ejection is not None and self.posts_per_ejection <= POST_LIMIT
+
+    @property
+    def summary(self) -> str:
+        """What happened, on one line."""
+        ejections = "ejections not told" if self.ejections is None else f"{self.ejections:.0f} ejections"
+        return (
+            f"{self.gets_failed:,} of {self.gets:,} GETs and {self.posts_failed:,} of {self.posts:,} POSTs "
+            f"failed, {ejections}, {self.swallowed:,} attempts swallowed, p99 {milliseconds(self.p99)}"
+        )
+
 
 def main() -> int:
     """Measure what the command line asks for; 0 when all that must hold held."""
@@ -119,7 +135,7 @@ def measure(kinds: Sequence[Fault], rows: Sequence[Proxy], load: Plan, command: 
             except (servers.NotInstalledError, servers.StartError) as error:
                 missing[which.name] = str(error).partition("\n")[0]
             else:
-                say(f"{kind}, {which.name}: {found[-1]}")
+                say(f"{TITLES[kind]}, {which.name}: {found[-1].summary}")
         report.tables.append(Table(f"One of ten backends: {TITLES[kind]}", COLUMNS, lines(found, missing)))
         report.requirements += judge(kind, found)
         report.figures += figures(kind, found)
@@ -194,11 +210,13 @@ def judge(kind: Fault, found: Sequence[Finding]) -> list[Requirement]:
     if ours is None:
         why = f"no row “{OURS}”"
         return [Requirement(gets, why, None), Requirement(posts, why, None)]
-    ratio, per_ejection = ours.gets_failed / ours.gets, ours.posts_per_ejection
+    ratio, spares = ours.gets_failed / ours.gets, ours.spares_posts
     seen = f"{ours.posts_failed:,} failed, {ours.ejections or 0:.0f} ejections"
+    if spares is None:
+        seen += ": too few requests to say"
     return [
         Requirement(gets, f"{share(ratio)} ({ours.gets_failed:,} of {ours.gets:,})", ratio < GET_LIMIT),
-        Requirement(posts, seen, per_ejection is not None and per_ejection <= POST_LIMIT),
+        Requirement(posts, seen, spares),
     ]
 
 
@@ -222,16 +240,12 @@ def figures(kind: Fault, found: Sequence[Finding]) -> list[Figure]:
     ]
 
 
-def _post_budget(one: Finding) -> float:
-    return POST_LIMIT * (one.ejections or 0.0)
+def _post_budget(one: Finding) -> float | None:
+    return None if one.spares_posts is None else POST_LIMIT * (one.ejections or 0.0)
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.black_hole",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.parser("benchmarks.black_hole", __doc__)
     parser.add_argument("--requests", type=int, default=30_000, help="per cell")
     parser.add_argument("--warm", type=float, default=5.0, help="seconds before the fault begins")
     parser.add_argument("--kinds", default=",".join(KINDS), help=f"of {', '.join(KINDS)}")

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from benchmarks import open_loop, results, servers
+from benchmarks import command_line, open_loop, results, servers
 from benchmarks.comparison import percentiles
 from benchmarks.fleet import Counts
 from benchmarks.fleet_blocks import measure_block, rotated_rows, say
@@ -233,11 +233,7 @@ def figures(harms: Sequence[Harm]) -> list[Figure]:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.do_no_harm",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.parser("benchmarks.do_no_harm", __doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="of a block, both halves together")
     parser.add_argument("--blocks", type=int, default=2)
     parser.add_argument("--warm", type=float, default=10.0, help="unmeasured seconds of each block")

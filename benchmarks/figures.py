@@ -142,16 +142,16 @@ def balanced(command: tuple[str, ...]) -> list[Figure]:
 
 
 PARTS: dict[str, Callable[[tuple[str, ...]], list[Figure]]] = {
-    "download": download,
     "idle": idle,
     "idle-tls": idle_tls,
+    "large-download": download,
+    "large-upload": upload,
     "pick": pick,
     "record": record,
-    "upload": upload,
     "balance": balanced,
     **edge_figures.PARTS,
 }
-STANDARD_PARTS = ("download", "idle", "idle-tls", "pick", "record")
+STANDARD_PARTS = ("large-download", "idle", "idle-tls", "pick", "record")
 
 
 def _start(

@@ -10,7 +10,7 @@ figure that this generator makes.
 
 import sys
 
-from benchmarks import accounting, open_loop, servers
+from benchmarks import accounting, command_line, open_loop, servers
 from benchmarks.comparison import percentiles
 from benchmarks.fleet_servers import FleetPlan, fleet
 from benchmarks.open_loop import SHARES, Plan
@@ -24,6 +24,7 @@ COLUMNS = ("requests/s", "times", "p50", "p90", "p99", "p99.9", "generator", "fl
 
 def main() -> int:
     """Print the table; 0."""
+    command_line.parser("benchmarks.generator_check", __doc__).parse_args()
     lines = [line for plan in PLANS for line in check(plan)]
     print(Table("Generator against a fleet, no proxy", COLUMNS, tuple(lines)).markdown())
     return 0

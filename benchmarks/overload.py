@@ -20,7 +20,7 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import open_loop, results, servers, shedding
+from benchmarks import command_line, open_loop, results, servers, shedding
 from benchmarks.comparison import percentiles
 from benchmarks.fleet_blocks import say
 from benchmarks.fleet_servers import FleetPlan, Proxy, RunningProxy, fleet, proxy, split_command
@@ -298,7 +298,7 @@ def figures(one: Found) -> list[Figure]:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.overload", description=__doc__)
+    parser = command_line.parser("benchmarks.overload", __doc__)
     parser.add_argument("--seconds", type=float, default=30.0, help="of the overload")
     parser.add_argument("--rows", action="append", help="a row's name; may be repeated")
     parser.add_argument("--output", type=Path, default=results.DIRECTORY)

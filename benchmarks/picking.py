@@ -1,6 +1,8 @@
 """
 What it costs to pick a backend: from the request to a lease, and the lease's end.
 
+    python -m benchmarks.picking
+
 Measured over the real balancer and its strategies, among backends of different weights that carry
 different loads; the lease begins and ends, as it must for the loads to stay true. Strategies that hash are
 given requests with a key in a field, among fields as browsers send them; ten thousand keys in turn.
@@ -10,6 +12,7 @@ import itertools
 import random
 import timeit
 
+from benchmarks import command_line
 from pcs_gateway.backends.backend import Backend
 from pcs_gateway.backends.member import Member
 from pcs_gateway.balancing.balancer import LoadBalancer
@@ -94,5 +97,6 @@ def _backend(column: int) -> Backend:
 
 
 if __name__ == "__main__":
+    command_line.parser("benchmarks.picking", __doc__).parse_args()
     for (name, size), seconds in measure().items():
         print(f"{name:20} {size:4} backends  {seconds * 1e6:.2f} us")

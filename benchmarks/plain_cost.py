@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from benchmarks import results, servers
+from benchmarks import command_line, results, servers
 from benchmarks.comparison import CLAIM_PAIRS, Ratio, paired_ratio, summarise
 from benchmarks.fleet_blocks import say
 from benchmarks.measuring import Sample, measure, rotated
@@ -175,11 +175,7 @@ def _line(name: str, samples: Samples) -> tuple[str, ...]:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.plain_cost",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.parser("benchmarks.plain_cost", __doc__)
     parser.add_argument("--before", type=_checkout, required=True, help="a checkout of the earlier version")
     parser.add_argument("--after", type=_checkout, default=servers.HERE.parent, help="default: this one")
     parser.add_argument("--pairs", type=int, default=21)

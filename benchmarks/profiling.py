@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from benchmarks import accounting, load, servers
+from benchmarks import accounting, command_line, load, servers
 from benchmarks.scenarios import SCENARIOS
 
 HOOK = servers.HERE / "profiling_hook"
@@ -115,11 +115,7 @@ def _perf(gateway: servers.Server, seconds: float) -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.profiling",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.parser("benchmarks.profiling", __doc__)
     parser.add_argument("--scenario", default="get", choices=SCENARIOS)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--lines", type=int, default=50)

@@ -7,7 +7,7 @@ Puts the main table of the latest results into README.md, between its markers.
 import sys
 from pathlib import Path
 
-from benchmarks import results, tables
+from benchmarks import command_line, results, tables
 
 BEGIN = "<!-- benchmark:begin -->"
 END = "<!-- benchmark:end -->"
@@ -31,6 +31,7 @@ def insert(document: str, table: str) -> str:
 
 def main() -> int:
     """Rewrite README.md; 0 when it was done."""
+    command_line.parser("benchmarks.publish", __doc__).parse_args()
     found = results.load(results.DIRECTORY / "latest.json")
     try:
         README.write_text(insert(README.read_text(), tables.readme(found)))

@@ -1,9 +1,9 @@
 """
 A quick look at CPU per request: the gateway against its peers, interleaved, in a minute.
 
-    python benchmarks/quick.py --target gateway,nginx --rounds 5
-    python benchmarks/quick.py --target gateway,nginx,nginx-again --scenario varied --rounds 15
-    python benchmarks/quick.py --gateway-command "python my_proxy.py {port} {backend}"
+    python -m benchmarks.quick --target gateway,nginx --rounds 5
+    python -m benchmarks.quick --target gateway,nginx,nginx-again --scenario varied --rounds 15
+    python -m benchmarks.quick --gateway-command "python my_proxy.py {port} {backend}"
 
 The command's places are {config} (the file filled in from peers/gateway.yaml), {port} and
 {backend} (ports on loopback).
@@ -13,12 +13,8 @@ import argparse
 import contextlib
 import shlex
 import sys
-from pathlib import Path
 
-if not __package__:
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
-from benchmarks import servers
+from benchmarks import command_line, servers
 from benchmarks.comparison import paired_ratio, summarise
 from benchmarks.measuring import Sample, measure, rotated
 from benchmarks.scenarios import SCENARIOS
@@ -52,9 +48,7 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.parser("benchmarks.quick", __doc__)
     parser.add_argument("--target", default="gateway,nginx", help=f"of {', '.join(servers.PROXIES)}")
     parser.add_argument("--against", default="nginx", help="the baseline of the ratios")
     parser.add_argument("--scenario", default="get", choices=SCENARIOS)

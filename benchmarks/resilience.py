@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks import command_line
 from tests.fakes.processes.gateway import eventually, is_alive
 from tests.fakes.processes.whole import Instance, WholeGateway, backends, get, instances
 from tests.fakes.traffic import Traffic, traffic
@@ -376,8 +377,11 @@ SCENARIOS: dict[str, Callable[[list[Instance], Finding], None]] = {
 }
 
 
-def main(words: list[str]) -> int:
+def main() -> int:
     """Run the scenarios that are asked for; 0 when all holds."""
+    options = command_line.parser("benchmarks.resilience", __doc__)
+    options.add_argument("words", nargs="*", metavar="word", help=f"of {', '.join(SCENARIOS)}")
+    words = options.parse_args().words
     missed = 0
     for name, scenario in SCENARIOS.items():
         if words and not any(word in name for word in words):
@@ -402,4 +406,4 @@ def _print(name: str, story: str, finding: Finding, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import results
+from benchmarks import command_line, results
 from benchmarks.fleet_blocks import say
 from benchmarks.long_clients import long_clients
 from benchmarks.report import Report, Requirement, Table
@@ -283,11 +283,7 @@ def figures(found: Sequence[Phase]) -> list[Figure]:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.rolling_restart",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.parser("benchmarks.rolling_restart", __doc__)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--phases", default=",".join(PHASES), help=f"of {', '.join(PHASES)}")
     parser.add_argument("--output", type=Path, default=results.DIRECTORY)

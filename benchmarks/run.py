@@ -18,7 +18,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import figures, load, machine, results, servers, tables
+from benchmarks import command_line, figures, load, machine, results, servers, tables
 from benchmarks.measuring import measure, rotated
 from benchmarks.results import Results, Row
 from benchmarks.scenarios import SCENARIOS, Scenario
@@ -152,18 +152,22 @@ def _say(text: str) -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.parser("benchmarks", __doc__)
     parser.add_argument("--all", action="store_true", help="every load and figure, 15 rounds")
-    parser.add_argument("--only", default="", help=f"of {', '.join((*SCENARIOS, *figures.PARTS))}")
+    parser.add_argument(
+        "--only",
+        default="",
+        help=f"loads, of {', '.join(SCENARIOS)}; and figures, of {', '.join(figures.PARTS)}",
+    )
     parser.add_argument("--rounds", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=1, help="whole seconds per proxy and round")
     parser.add_argument("--gateway-command", default=shlex.join(servers.GATEWAY_COMMAND))
     parser.add_argument("--output", type=Path, default=results.DIRECTORY)
-    return parser.parse_args()
+    options = parser.parse_args()
+    unknown = set(options.only.split(",")) - {"", *SCENARIOS, *figures.PARTS}
+    if unknown:
+        parser.error(f"--only: there is no {', '.join(sorted(unknown))}")
+    return options
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import Any
 
 import uvloop
 
+from benchmarks import command_line
 from benchmarks.comparison import median
 from pcs_gateway.backends.backend import Backend
 from pcs_gateway.backends.pool import PoolSnapshot
@@ -133,6 +134,7 @@ def _full_plane() -> tuple[DataPlane, Scoreboard]:
 
 def main() -> None:
     """Print both figures."""
+    command_line.parser("benchmarks.shedding", __doc__).parse_args()
     print(f"shed one request             {measure() * 1e6:6.1f} µs")
     print(f"a fixed answer of the route  {measure(b'/fixed', b'HTTP/1.1 200 ') * 1e6:6.1f} µs")
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import open_loop, results, servers
+from benchmarks import command_line, open_loop, results, servers
 from benchmarks.comparison import CLAIM_PAIRS, Ratio, paired_ratio, percentiles
 from benchmarks.dripping import READY
 from benchmarks.fleet_blocks import say
@@ -221,11 +221,7 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.slow_clients",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.parser("benchmarks.slow_clients", __doc__)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--seconds", type=float, default=6.0, help="measured in each block")
     parser.add_argument("--delay", type=float, default=DELAY_SECONDS, help="of the backend, in seconds")

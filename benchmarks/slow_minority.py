@@ -1,7 +1,7 @@
 """
 A slow minority: `least_time` beside nginx and HAProxy, two of sixteen backends sixteen times slower.
 
-    python -m benchmarks.slow_minority                          # 100,000 requests per cell; about 70 minutes
+    python -m benchmarks.slow_minority                          # 100,000 requests per cell; about 55 minutes
     python -m benchmarks.slow_minority --requests 5000 --blocks 1 --cells plain
     python -m benchmarks.slow_minority --rows "least_time, hedging" --rows "nginx least_conn"
 
@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import results, servers
+from benchmarks import command_line, results, servers
 from benchmarks.cells import Cell
 from benchmarks.fleet_blocks import interleave, say
 from benchmarks.fleet_servers import FleetPlan, Proxy, split_command
@@ -226,11 +226,7 @@ def _note_line(name: str, note: str) -> tuple[str, ...]:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.slow_minority",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.parser("benchmarks.slow_minority", __doc__)
     parser.add_argument("--requests", type=int, default=100_000, help="per cell, over all blocks")
     parser.add_argument("--blocks", type=int, default=5)
     parser.add_argument("--warm", type=float, default=10.0, help="unmeasured seconds of each block")

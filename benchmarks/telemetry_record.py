@@ -20,6 +20,7 @@ from pathlib import Path
 
 import httptools
 
+from benchmarks import command_line
 from benchmarks.comparison import median, median_interval_rank
 from pcs_gateway.telemetry.access_log import AccessLog
 from pcs_gateway.telemetry.line_writer import LineWriter
@@ -166,5 +167,6 @@ class _Head:
 
 
 if __name__ == "__main__":
+    command_line.parser("benchmarks.telemetry_record", __doc__).parse_args()
     for cost in measure().values():
         print(cost)

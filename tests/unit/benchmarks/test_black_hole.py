@@ -24,10 +24,26 @@ def test_one_get_in_a_thousand_is_too_many() -> None:
 
 
 def test_posts_are_counted_per_ejection() -> None:
-    """Forty for two ejections will do, forty-one will not, and without an ejection one is too many."""
+    """Forty for two ejections will do, forty-one will not, and without any twenty-one are too many."""
     assert _holds([replace(GOOD, posts_failed=40, ejections=2.0)])[1] is True
     assert _holds([replace(GOOD, posts_failed=41, ejections=2.0)])[1] is False
-    assert _holds([replace(GOOD, posts_failed=1, ejections=0.0)])[1] is False
+    assert _holds([replace(GOOD, posts_failed=21, ejections=0.0)])[1] is False
+
+
+def test_few_failures_without_an_ejection_say_nothing() -> None:
+    """The first ejection may cost as many: there were too few requests to see it."""
+    [_, posts] = black_hole.judge(Fault.HANG, [replace(GOOD, posts_failed=2, ejections=0.0)])
+    figure = black_hole.figures(Fault.HANG, [replace(GOOD, posts_failed=2, ejections=0.0)])[1]
+
+    assert (None, "2 failed, 0 ejections: too few requests to say") == (posts.holds, posts.measured)
+    assert figure.budget is None
+
+
+def test_a_finding_is_summed_up_on_one_line() -> None:
+    """For whoever waits for the page."""
+    expected = "9 of 10,000 GETs and 20 of 10,000 POSTs failed, 1 ejections, 30 attempts swallowed, p99 30 ms"
+
+    assert expected == GOOD.summary
 
 
 def test_nothing_failed_needs_no_ejection() -> None:
