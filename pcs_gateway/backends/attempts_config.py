@@ -169,8 +169,8 @@ class HedgeConfig(Section):
     """How long the first attempt may be without a response head, from the choice of its backend on, before
     the second begins: a duration, or a percentile (p50 to p99.9) of how long the route's exchanges with
     `methods` and a status below 500 took in the last half minute, over all workers, known from 100 on. What
-    is measured is the whole exchange, from the first byte of the request to the last of the response, with
-    queue and retries and however slowly the client reads. Where these or large bodies take most of it, a
+    is measured is the whole exchange, from the end of the request's head to the last byte of the response,
+    with queue and retries and however slowly the client reads. Where these or large bodies take most of it, a
     percentile comes after any slow head: give a duration."""
 
     budget: Ratio = 0.05

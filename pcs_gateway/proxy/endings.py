@@ -103,6 +103,7 @@ def refuse_or_break_off(exchange: Exchange, refusal: Refusal) -> None:
     if exchange.phase >= STREAMING:
         break_off(exchange, refusal)
     else:
+        exchange.stop_waiting(exchange.plane.monotonic())
         exchange.refuse(refusal)
 
 
@@ -126,12 +127,11 @@ def expired(exchange: Exchange, now: float) -> None:
             broke_off(exchange, Refusal.STREAM_IDLE.reason)
         break_off(exchange, Refusal.STREAM_IDLE)
     elif phase == RECEIVING or not exchange.is_request_sent:
-        exchange.stop_waiting(now)
-        exchange.refuse(Refusal.REQUEST_TIMEOUT)
+        refuse_or_break_off(exchange, Refusal.REQUEST_TIMEOUT)
     elif phase == WAITING:
         _time_out(exchange, now)
     else:
-        exchange.refuse(Refusal.TOTAL_TIMEOUT)
+        refuse_or_break_off(exchange, Refusal.TOTAL_TIMEOUT)
 
 
 def _time_out(exchange: Exchange, now: float) -> None:
@@ -180,7 +180,6 @@ def look_after(exchange: Exchange, now: float) -> None:
         # it is the backend that the body waits for
         body.begin_window(now)
     elif body.is_too_slow(now, exchange.matched.limits.minimum_body_rate):
-        exchange.stop_waiting(now)
         refuse_or_break_off(exchange, Refusal.REQUEST_TIMEOUT)
 
 

@@ -113,7 +113,8 @@ class TimeoutsConfig(Section):
     """Without a byte either way while a body is flowing."""
 
     request_total: PositiveDuration = 30.0
-    """Until the first byte of the final response head, queue and retries included; then 504."""
+    """From the request with its body, or as much of that as is kept, to the first byte of the final response
+    head, queue and retries included; then 504."""
 
     tunnel_idle: PositiveDuration = 3600.0
     """Without a byte either way in a tunnel (WebSocket and other upgrades)."""
@@ -142,7 +143,8 @@ class RouteTimeoutsConfig(Section):
     """Without a byte either way while a body is flowing."""
 
     request_total: PositiveDuration | None = None
-    """Until the first byte of the final response head, queue and retries included; then 504."""
+    """From the request with its body, or as much of that as is kept, to the first byte of the final response
+    head, queue and retries included; then 504."""
 
     tunnel_idle: PositiveDuration | None = None
     """Without a byte either way in a tunnel (WebSocket and other upgrades)."""

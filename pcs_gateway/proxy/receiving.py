@@ -124,7 +124,7 @@ def client_data(exchange: Exchange, data: bytes) -> bytes:
         _body_complete(exchange)
     elif _is_buffer_full(exchange, body):
         if exchange.phase == RECEIVING:
-            exchange.engage(exchange.matched)
+            _engage_late(exchange, exchange.plane.monotonic())
         elif exchange.connection is not None and exchange.phase < WAITING:
             exchange.connection.pause_reading()
     return rest
@@ -151,12 +151,20 @@ def _catch_up(connection: DownstreamConnection) -> None:
         connection.transport.close()
 
 
+def _engage_late(exchange: Exchange, now: float) -> None:
+    """Go on with an exchange that waited for its body, or for as much of it as is kept."""
+    exchange.waited += now - exchange.received
+    exchange.total_from = now
+    exchange.engage(exchange.matched)
+
+
 def _body_complete(exchange: Exchange) -> None:
-    exchange.total_from = now = exchange.plane.monotonic()
+    now = exchange.plane.monotonic()
     if exchange.phase == RECEIVING:
-        exchange.waited += now - exchange.received
-        exchange.engage(exchange.matched)
-    elif exchange.phase == WAITING:
+        _engage_late(exchange, now)
+        return
+    exchange.total_from = now
+    if exchange.phase == WAITING:
         exchange.waited += now - exchange.sent
         exchange.sent = now
         exchange.deadline = now + min(exchange.matched.response_head, exchange.matched.request_total)

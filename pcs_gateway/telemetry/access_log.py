@@ -43,10 +43,10 @@ class AccessLine(msgspec.Struct, omit_defaults=True, gc=False):
     One line of the access log. Times are in seconds, with microseconds.
 
     Attributes:
-        time: When the request's first byte was read: RFC 3339, UTC, with milliseconds.
+        time: When the request's head was complete: RFC 3339, UTC, with milliseconds.
         target: As received, secrets in the query masked; cut when it is very long.
-        time_to_first_byte: From the first byte of the request to that of the response head.
-        upstream_time: The part of it that the backend took.
+        time_to_first_byte: From then to the first byte of the response head.
+        upstream_time: The part of `duration` that the backend took.
         gateway_time: The gateway's own share.
         status: 0 when no response was sent.
         outcomes: Absent in the plain case; else every attempt as [backend, outcome].

@@ -23,12 +23,13 @@ class ExchangeRecord:
         method: As received.
         target: The request target as received, query included; secrets in it are masked by whoever shows it.
         status: Status code of the final response; 0 when none was sent.
-        started: Unix seconds at which the request's first byte was read.
-        duration: From the first byte of the request to the last byte of the response.
-        time_to_first_byte: From the first byte of the request to the first byte of the final response head.
+        started: Unix seconds at which the request's head was complete and its turn had come.
+        duration: From then to the last byte of the response.
+        time_to_first_byte: From then to the first byte of the final response head.
         upstream_time: From the request sent to `backend` to the last byte of its response; 0.0 when no
-            backend answered.
-        gateway_time: The gateway's own share: `duration` without waiting for backends and clients.
+            backend's answer was passed on as it came.
+        gateway_time: The gateway's own share: `duration` without waiting for backends and clients. The queue
+            is part of it.
         attempts: How many attempts were started.
         outcomes: Empty in the plain case: no attempt, or a single one that `backend` answered. Else every
             attempt in order as (backend, outcome), the successful one included.
