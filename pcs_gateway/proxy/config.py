@@ -146,7 +146,7 @@ class MatchConfig(Section):
     """Host of the request, without port; *.name takes every name below it; absent: any."""
 
     path: PathTemplate = "/{path...}"
-    """Template of the normalised path: {name} is one segment, {name...} the rest; anything else, be it a star,
+    """Template of the normalised path: {name} is one segment, {name...} the rest; all else, even a star,
     stands for itself."""
 
 
