@@ -1,8 +1,7 @@
 """
 The admin API of a running gateway, as the verbs of the command line use it.
 
-It is found by `--admin URL`, else by the state directory of the configuration (`--config FILE`, or the file
-that `serve` would read), else at the default address. The token comes from PCS_GATEWAY_ADMIN_TOKEN, else from
+It is found by `--admin URL`, else as `finding` says. The token comes from PCS_GATEWAY_ADMIN_TOKEN, else from
 the configuration.
 """
 
@@ -17,10 +16,8 @@ from urllib.parse import quote, urlsplit
 
 import typer
 
-from pcs_gateway.config.loading import DEFAULT_FILE, load
-from pcs_gateway.control.config import AdminConfig, StateConfig
-from pcs_gateway.errors import CommandError, ConfigurationError
-from pcs_gateway.processes.state_directory import LISTENERS_NAME
+from pcs_gateway.cli.finding import find
+from pcs_gateway.errors import CommandError
 
 TOKEN_VARIABLE = "PCS_GATEWAY_ADMIN_TOKEN"  # noqa: S105 - the name of a variable
 ANSWER_TIMEOUT = 30.0
@@ -61,8 +58,16 @@ class AdminClient:
         url: Without path.
     """
 
-    def __init__(self, url: str, token: str = "") -> None:
-        """Talk to the gateway whose admin API is at `url`. Raises CommandError when that is no http URL."""
+    def __init__(self, url: str, token: str = "", hint: str = "") -> None:
+        """
+        Talk to the gateway whose admin API is at `url`.
+
+        Args:
+            hint: What to say when nobody answers there.
+
+        Raises:
+            CommandError: That is no http URL.
+        """
         parts = urlsplit(url if "//" in url else f"//{url}", scheme="http")
         if parts.scheme != "http" or not parts.hostname:
             raise CommandError(
@@ -70,6 +75,7 @@ class AdminClient:
             )
         self.url = f"http://{parts.netloc}"
         self._netloc = parts.netloc
+        self._hint = f" ({hint})" if hint else ""
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def __repr__(self) -> str:
@@ -98,7 +104,7 @@ class AdminClient:
             response = connection.getresponse()
             answer = Answer(response.status, _object(response.read()))
         except (OSError, http.client.HTTPException) as error:
-            raise CommandError(f"no gateway answers at {self.url}: {_reason(error)}") from error
+            raise CommandError(f"no gateway answers at {self.url}: {_reason(error)}{self._hint}") from error
         finally:
             connection.close()
         if answer.status >= 400 and answer.status not in taken:
@@ -107,39 +113,18 @@ class AdminClient:
 
 
 def connect(admin: str | None, config: Path | None, environ: Mapping[str, str]) -> AdminClient:
-    """Find the gateway that the options mean. Raises CommandError or ConfigurationError."""
+    """Find the gateway that the options mean. Raises CommandError."""
     token = environ.get(TOKEN_VARIABLE, "")
     if admin is not None:
         return AdminClient(admin, token)
-    configured, state = _configured(config, environ)
-    return AdminClient(_running_at(state) or configured.address, token or configured.token)
+    found = find(config, environ)
+    return AdminClient(found.address, token or found.token, found.hint)
 
 
 def backend_path(pool: str, backend: str, action: str = "") -> str:
     """Return the path of a backend, or of an action on it."""
     path = f"/api/v1/backends/{quote(pool, safe='')}/{quote(backend, safe='')}"
     return f"{path}/{action}" if action else path
-
-
-def _configured(config: Path | None, environ: Mapping[str, str]) -> tuple[AdminConfig, StateConfig]:
-    """Return the sections that tell where the gateway is; defaults when no file was named and none is."""
-    try:
-        loaded = load(config or DEFAULT_FILE, environ).config
-    except ConfigurationError:
-        if config is not None:
-            raise
-        return AdminConfig(), StateConfig()
-    return loaded.admin, loaded.state
-
-
-def _running_at(state: StateConfig) -> str:
-    """Return the admin address of the gateway that uses this state directory; empty when none does."""
-    try:
-        facts = json.loads(Path(state.directory, LISTENERS_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return ""
-    address = str(facts.get("admin", ""))
-    return address.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")
 
 
 def _object(content: bytes) -> dict[str, Any]:

@@ -60,16 +60,16 @@ def load(path: FilePath | str, environ: Mapping[str, str]) -> LoadedConfig:
     """
     path = FilePath(path)
     content = _read(path)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise ConfigurationError([Problem(str(path), line, "", "", "UTF-8 text", "not text")]) from None
-    document = parse(text, str(path), environ)
+    document = parse(_decoded(content, path), str(path), environ)
     config = checked(document)
     digest = hashlib.sha256(content).hexdigest()
     told = notices(config, document.data, document.lines)
     return LoadedConfig(config, path, told, digest, document.lines, document.environment)
+
+
+def read_text(path: FilePath) -> str:
+    """Return what a configuration file holds, whatever it means. Raises ConfigurationError."""
+    return _decoded(_read(path), path)
 
 
 def checked(document: Document) -> GatewayConfig:
@@ -86,6 +86,14 @@ def checked(document: Document) -> GatewayConfig:
     if problems or config is None:
         raise ConfigurationError(sorted(problems, key=lambda one: one.line))
     return config
+
+
+def _decoded(content: bytes, path: FilePath) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ConfigurationError([Problem(str(path), line, "", "", "UTF-8 text", "not text")]) from None
 
 
 def _read(path: FilePath) -> bytes:
