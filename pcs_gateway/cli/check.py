@@ -1,4 +1,4 @@
-"""`pcs-gateway check FILE`: all that is wrong with a configuration file, or that nothing is."""
+"""`pcs-gateway check`: all that is wrong with a configuration file, or that nothing is."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ import typer
 from pcs_gateway.cli.verb import new_app
 from pcs_gateway.clock import SystemClock
 from pcs_gateway.config.files import read_files
-from pcs_gateway.config.loading import LoadedConfig, load
+from pcs_gateway.config.loading import DEFAULT_FILE, LoadedConfig, load
 
 app = new_app()
 
 
 @app.command()
 def check(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The configuration file.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The configuration file. Default: config/gateway.yaml.")
+    ] = DEFAULT_FILE,
 ) -> None:
     r"""
     Check a configuration file and do nothing else.
@@ -29,8 +31,9 @@ def check(
     `serve` reads them.
 
     \b
-    Example:
-      pcs-gateway check config/gateway.yaml
+    Examples:
+      pcs-gateway check
+      pcs-gateway check /etc/pcs-gateway/gateway.yaml
     """
     loaded = load(file, os.environ)
     for notice in (*loaded.notices, *read_files(loaded, SystemClock().time()).notices):

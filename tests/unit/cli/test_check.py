@@ -26,6 +26,19 @@ def test_a_valid_file_is_one_line_and_status_0(tmp_path: Path, capsys: pytest.Ca
     assert "" == shown.err
 
 
+def test_the_file_that_serve_would_read_is_the_default(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that `check` and `serve` can be typed alike."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "gateway.yaml").write_text(MINIMAL)
+    monkeypatch.chdir(tmp_path)
+
+    assert 0 == main(["check"])
+
+    assert capsys.readouterr().out.startswith("config/gateway.yaml: valid: ")
+
+
 def test_every_problem_is_a_line_on_standard_error_and_status_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

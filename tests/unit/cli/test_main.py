@@ -88,7 +88,7 @@ def test_every_verb_is_a_module_with_an_app(name: str) -> None:
     ("arguments", "line"),
     [
         (["chek"], "No such command 'chek'. Did you mean 'check'?"),
-        (["check"], "Missing argument 'FILE'."),
+        (["loadtest"], "Missing argument 'URL'."),
         (["check", "a", "b"], "Got unexpected extra argument"),
         (["--verbos"], "No such option: --verbos"),
     ],
