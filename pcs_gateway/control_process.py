@@ -169,6 +169,7 @@ class ControlProcess:
             [ListenPlan(listener.address, listener.tls) for listener in plan.listeners],
             plan.workers,
             self._applied,
+            clock,
         )
         self._hedge_delays = HedgeDelayPublisher(
             self._store, clock, lambda: self._plane.configuration, self._workers.keep_telling
@@ -294,7 +295,7 @@ class ControlProcess:
             restored = self._plane.configuration
             if restored is None:
                 raise
-            self._log.error("configuration_rejected", why="start", problems=str(error).splitlines())
+            self._reloader.reject("start", error)
             configuration = restored
         if not self._plane.publisher.baseline:
             self._plane.publisher.baseline = configuration.document

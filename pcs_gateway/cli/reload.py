@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from pcs_gateway.cli.admin import AdminOption, ConfigOption, connect
-from pcs_gateway.cli.verb import new_app
+from pcs_gateway.cli.verb import moment, new_app
 
 app = new_app()
 
@@ -40,7 +40,8 @@ def reload(admin: AdminOption = None, config: ConfigOption = None) -> None:
 
 def summary(report: dict[str, Any]) -> list[str]:
     """Return what became of a reload, line by line."""
-    lines = [f"{report['file']}: {report['result']}"]
+    since = f": in force since {moment(report['since'])} ({report['by']})" if report["since"] else ""
+    lines = [f"{report['file']}: {report['result']}{since}"]
     if report["changed"]:
         lines.append(f"changed: {', '.join(report['changed'])}")
     if report["generation"] is not None:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pcs_gateway.cli.admin import AdminOption, ConfigOption, connect
-from pcs_gateway.cli.verb import new_app
+from pcs_gateway.cli.verb import moment, new_app
 
 app = new_app()
 
@@ -62,8 +62,19 @@ def headlines(document: dict[str, Any]) -> list[str]:
     return [
         f"pcs-gateway {document['version']}: {document['status']}, {up} of {len(workers)} workers up",
         ", ".join(facts),
+        *rejection(document["configuration"]),
         *document["configuration"]["needs_restart"],
     ]
+
+
+def rejection(configuration: dict[str, Any]) -> list[str]:
+    """Return one line when the file cannot be used as it is now; none when it can."""
+    rejected = configuration["rejected"]
+    if rejected is None:
+        return []
+    first, *others = rejected["problems"]
+    more = f" (and {len(others)} more)" if others else ""
+    return [f"configuration rejected at {moment(rejected['time'])}, a restart would fail: {first}{more}"]
 
 
 def table(name: str, pool: dict[str, Any]) -> Table:
@@ -75,23 +86,42 @@ def table(name: str, pool: dict[str, Any]) -> Table:
         facts.append("overloaded")
     if pool["concurrency_limit"]:
         facts.append(f"at most {pool['concurrency_limit']} in flight")
+    facts += levels(pool)
     if pool["shared_failure"]:
         facts.append(f"all backends fail alike: {pool['shared_failure']['kind']}")
     result = Table(title=f"{name} ({', '.join(facts)})", title_justify="left", title_style="bold")
     for column in ("backend", "state"):
         result.add_column(column, overflow="fold")
-    for column in ("in flight", "weight", "p50", "p95", "p99"):
+    priority = ("priority",) if has_levels(pool) else ()
+    for column in (*priority, "in flight", "weight", "p50", "p95", "p99"):
         result.add_column(column, justify="right", no_wrap=True)
     for backend in pool["backends"]:
         times = backend["response_time"]
         result.add_row(
             Text(backend["name"]),
             Text("ready", "green") if backend["ready"] else Text(unreadiness(backend), "red"),
+            *(str(backend[key]) for key in priority),
             str(backend["active_connections"]),
             str(backend["weight"]),
             *(duration(times[percentile]) for percentile in ("p50", "p95", "p99")),
         )
     return result
+
+
+def levels(pool: dict[str, Any]) -> list[str]:
+    """Return which priority levels of a pool take how much of its traffic, and which of them panic."""
+    if not has_levels(pool):
+        return ["panics" for level in pool["levels"] if level["panic"]]
+    return [
+        f"level {level['priority']} takes {level['load']:.0%}{' and panics' if level['panic'] else ''}"
+        for level in pool["levels"]
+        if level["load"]
+    ]
+
+
+def has_levels(pool: dict[str, Any]) -> bool:
+    """Tell whether a pool has more than one priority level."""
+    return len({backend["priority"] for backend in pool["backends"]}) > 1
 
 
 def unreadiness(backend: dict[str, Any]) -> str:

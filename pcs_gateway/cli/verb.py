@@ -1,6 +1,8 @@
-"""What every verb's file begins with: an `app` that behaves as the others do."""
+"""What verbs share: an `app` that behaves as the others do, and how a moment is written."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 import typer
 
@@ -21,3 +23,8 @@ def new_app(summary: str | None = None) -> typer.Typer:
         pretty_exceptions_enable=False,
         no_args_is_help=summary is not None,
     )
+
+
+def moment(seconds: float) -> str:
+    """Return Unix seconds as date and time of where the command is run."""
+    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 import msgspec
 import structlog
 
+from pcs_gateway.clock import Clock
 from pcs_gateway.control.configuration import Configuration, ConfigurationSource
 from pcs_gateway.control.loop import ControlPlane
 from pcs_gateway.errors import ConfigurationError, GatewayError
@@ -47,6 +48,8 @@ class ReloadReport(msgspec.Struct, frozen=True):
         result: "applied", "unchanged", "rejected" or "incomplete".
         file: The configuration file.
         version: Of the snapshot that workers apply now.
+        since: When what is in force came into force, in Unix seconds, where nothing changed; else 0.0.
+        by: Who or what asked for that.
         changed: Keys that differ from before.
         needs_restart: One line for each key that only a restart applies.
         notices: One line for each thing that an operator should know, such as a key that has no effect.
@@ -57,11 +60,26 @@ class ReloadReport(msgspec.Struct, frozen=True):
     result: Result
     file: str
     version: int
+    since: float = 0.0
+    by: str = ""
     changed: tuple[str, ...] = ()
     needs_restart: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     generation: int | None = None
     problems: tuple[str, ...] = ()
+
+
+class Rejection(msgspec.Struct, frozen=True):
+    """
+    A file that cannot be used, so that the next start would fail.
+
+    Attributes:
+        time: When it was read, in Unix seconds.
+        problems: Why.
+    """
+
+    time: float
+    problems: tuple[str, ...]
 
 
 class Reloader:
@@ -71,6 +89,7 @@ class Reloader:
     Attributes:
         reports: How often each result came about since this process started.
         needs_restart: What the configuration in force still waits for.
+        rejected: The file as it was read last, when it could not be used; None when it is in force.
     """
 
     def __init__(
@@ -81,6 +100,7 @@ class Reloader:
         listen: Sequence[ListenPlan],
         workers: int,
         applied: Callable[[Configuration], None],
+        clock: Clock,
     ) -> None:
         """
         Begin with what the supervisor serves now.
@@ -99,10 +119,13 @@ class Reloader:
         self._listen = tuple(listen)
         self._workers = workers
         self._applied = applied
+        self._clock = clock
+        self._in_force = (0.0, "")
         self._lock = asyncio.Lock()
         self._has_begun = False
         self.reports: dict[str, int] = {}
         self.needs_restart: tuple[str, ...] = ()
+        self.rejected: Rejection | None = None
 
     def __repr__(self) -> str:
         return f"<Reloader of {self._source.path}: {self.reports}>"
@@ -118,8 +141,22 @@ class Reloader:
             try:
                 new = await asyncio.to_thread(self._source.read)
             except ConfigurationError as error:
-                return self._reject(why, [str(problem) for problem in error.problems])
+                return self.reject(why, error)
             return await self._put_in_force(new, why)
+
+    def reject(self, why: str, error: GatewayError) -> ReloadReport:
+        """Report what is wrong with the file; what is in force stays."""
+        problems = tuple(str(error).splitlines())
+        self.rejected = Rejection(self._clock.time(), problems)
+        report = ReloadReport(
+            result="rejected",
+            file=self._source.path,
+            version=self._plane.publisher.version,
+            needs_restart=self.needs_restart,
+            problems=problems,
+        )
+        self._tell(why, report)
+        return report
 
     async def put_in_force(self, new: Configuration, why: str) -> ReloadReport:
         """Apply a valid configuration and say what became of it."""
@@ -133,19 +170,27 @@ class Reloader:
             try:
                 self._plane.apply(new)
             except GatewayError as error:
-                return self._reject(why, [str(error)])
+                return self.reject(why, error)
             self._applied(new)
             self._has_begun = True
         self._plane.configuration = new
+        if new.digest:
+            self.rejected = None
         self.needs_restart = tuple(self._source.needs_restart(self._plane.publisher.baseline, new))
         if old is None or (old.drain_delay, old.drain_timeout) != (new.drain_delay, new.drain_timeout):
             self._generations.set_drain(new.drain_delay, new.drain_timeout)
         problems, generation = await self._change_generation(new)
-        unchanged: Result = "applied" if changed or generation or old is None else "unchanged"
+        is_unchanged = not changed and generation is None and old is not None
+        if not is_unchanged or not self._in_force[0]:
+            self._in_force = (self._clock.time(), why)
+        since, by = self._in_force if is_unchanged and not problems else (0.0, "")
+        result: Result = "unchanged" if is_unchanged else "applied"
         report = ReloadReport(
-            result="incomplete" if problems else unchanged,
+            result="incomplete" if problems else result,
             file=self._source.path,
             version=self._plane.publisher.version,
+            since=since,
+            by=by,
             changed=changed,
             needs_restart=self.needs_restart,
             notices=(*new.notices, *self._overridden_weights()),
@@ -174,18 +219,6 @@ class Reloader:
             return (f"listen, workers: not applied, the old ones serve on: {error}",), None
         self._listen, self._workers = tuple(new.listen), new.workers
         return (), generation
-
-    def _reject(self, why: str, problems: Sequence[str]) -> ReloadReport:
-        """Report what is wrong with the file; what is in force stays."""
-        report = ReloadReport(
-            result="rejected",
-            file=self._source.path,
-            version=self._plane.publisher.version,
-            needs_restart=self.needs_restart,
-            problems=tuple(problems),
-        )
-        self._tell(why, report)
-        return report
 
     def _tell(self, why: str, report: ReloadReport) -> None:
         """Count and log a report."""

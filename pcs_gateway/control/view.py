@@ -228,6 +228,7 @@ class GatewayView:
             "file": self._reloader.path,
             "digest": configuration.digest if configuration else "",
             "snapshot_version": self._plane.publisher.version,
+            "rejected": msgspec.to_builtins(self._reloader.rejected),
             "needs_restart": list(self._reloader.needs_restart),
             "notices": list(configuration.notices) if configuration else [],
         }

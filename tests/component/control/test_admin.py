@@ -47,7 +47,9 @@ class Admin:
         self.row.heartbeat = clock.monotonic() + 3600.0
         self.generations = Generations()
         self.source = FileSource(control_plan(directory), {"TOKEN": "geheim"})
-        self.reloader = Reloader(self.source, self.control.plane, self.generations, (), 1, lambda _: None)
+        self.reloader = Reloader(
+            self.source, self.control.plane, self.generations, (), 1, lambda _: None, clock
+        )
         view = GatewayView(self.control.plane, self.reloader, self.control.scoreboard, self.store, clock)
         api = AdminApi(
             self.control.plane, self.reloader, view, self.store, self, clock, bound_to_loopback=True

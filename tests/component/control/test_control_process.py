@@ -270,6 +270,8 @@ async def test_control_process_finds_a_bad_file_and_goes_on_with_what_was_publis
 
     assert (await scene.get())[0] == 200
     assert list(await scene.backends()) == ["i1", "i2", "i3"]
+    _, status = await scene.admin("GET", "/api/v1/status")
+    assert str(scene.file) in status["configuration"]["rejected"]["problems"][0]
 
 
 async def test_changed_file_is_applied_and_a_bad_one_is_not(scene: Scene) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pcs_gateway.cli.finding import STILL_REACHED
 from tests.fakes.processes.gateway import REPOSITORY, Gateway, ask, eventually, plan_for
 
 FILE = """
@@ -137,7 +139,11 @@ class TestStatus:
             (("--admin", "127.0.0.1:1"), 1, "no gateway answers at http://127.0.0.1:1: connection refused"),
             (("--admin", "ftp://x"), 2, "--admin ftp://x: not the URL of an admin API"),
             (("--admin", "http://x.invalid"), 1, "no gateway answers at http://x.invalid: "),
-            (("--config", "nowhere.yaml"), 2, "nowhere.yaml: cannot be read: No such file or directory"),
+            (
+                ("--config", "nowhere.yaml"),
+                2,
+                f"nowhere.yaml: cannot be read: No such file or directory; {STILL_REACHED}",
+            ),
             (("--no-such-option",), 2, "no such option"),
         ],
     )
@@ -209,6 +215,42 @@ class TestReload:
 
         terminal.file.write_text(good)
         assert terminal.configured("reload").returncode == 0
+
+    def test_what_is_in_force_already_is_told_with_when_and_why(self, terminal: Terminal) -> None:
+        """Most often the watcher was faster than the operator."""
+        again = terminal.configured("reload")
+
+        assert again.returncode == 0
+        told = re.escape(f"{terminal.file}: unchanged: in force since ")
+        assert re.fullmatch(rf"{told}\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d \(.+\)\n", again.stdout)
+
+    @pytest.mark.parametrize("broken", ["workers: many\n", "listen: [unclosed\n", "a: b: c\n"])
+    def test_a_gateway_is_reached_and_tells_while_its_file_has_errors(
+        self, terminal: Terminal, broken: str
+    ) -> None:
+        """Orders work, and `status` says that a restart would fail, until the file is good again."""
+        good = terminal.file.read_text()
+        terminal.file.write_text(good + broken)
+        rejected = terminal.configured("reload")
+        shown = terminal.configured("status")
+        drained = terminal.configured("backend", "drain", "pcs", "one", "--timeout", "10s")
+        document = json.loads(terminal.configured("status", "--json").stdout)
+        terminal.file.write_text(good)
+
+        assert (rejected.returncode, rejected.stdout) == (2, f"{terminal.file}: rejected\n")
+        assert (drained.returncode, drained.stdout) == (0, "pcs/one is draining and empty\n")
+        problem = rejected.stderr.splitlines()[0]
+        assert re.search(
+            rf"^configuration rejected at .*, a restart would fail: {re.escape(problem)}",
+            shown.stdout,
+            re.MULTILINE,
+        )
+        assert document["configuration"]["rejected"]["problems"] == rejected.stderr.splitlines()
+
+        terminal.configured("reload")
+        enabled = terminal.configured("backend", "enable", "pcs", "one")
+        assert enabled.stdout == "pcs/one is ready, weight 1\n"
+        assert "rejected" not in terminal.configured("status").stdout
 
     def test_token_is_taken_from_the_environment_or_the_file(self, terminal: Terminal) -> None:
         """A wrong or missing one is told with the variable's name."""

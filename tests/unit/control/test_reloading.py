@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pcs_gateway.control.configuration import Configuration
-from pcs_gateway.control.reloading import Reloader, ReloadReport
+from pcs_gateway.control.reloading import Rejection, Reloader, ReloadReport
 from pcs_gateway.control.watching import looks_of
 from pcs_gateway.control_process import FileSource
 from pcs_gateway.processes.plan import ListenPlan
@@ -25,7 +25,8 @@ class Scene:
 
     def __init__(self, directory: Path) -> None:
         self.file = directory / "gateway.yaml"
-        self.control = Control(FakeClock(), directory)
+        self.clock = FakeClock()
+        self.control = Control(self.clock, directory)
         self.generations = Generations()
         self.applied: list[Configuration] = []
         self.source = FileSource(control_plan(directory, workers=2), {"TOKEN": "geheim"})
@@ -36,6 +37,7 @@ class Scene:
             [ListenPlan("127.0.0.1:8080")],
             2,
             self.applied.append,
+            self.clock,
         )
 
     async def begin(self) -> ReloadReport:
@@ -101,6 +103,37 @@ async def test_bad_file_changes_nothing_and_says_why(scene: Scene) -> None:
     assert len(scene.control.workers.snapshots()) == 1
     assert scene.control.plane.configuration is scene.applied[0]
     assert scene.reloader.reports == {"applied": 1, "rejected": 1}
+
+
+async def test_rejected_file_is_remembered_until_a_good_one_is_read(scene: Scene) -> None:
+    """A restart would fail; that what is in force is put in force again does not mend the file."""
+    await scene.begin()
+    rejected = [scene.reloader.rejected]
+    scene.clock.advance(5.0)
+    report = await scene.reload("pools: {}\nworkers: many\n")
+    rejected.append(scene.reloader.rejected)
+    restored = scene.source.restored(scene.applied[0].document, {})
+    await scene.reloader.put_in_force(restored, "start")
+    rejected.append(scene.reloader.rejected)
+    await scene.reload(GOOD)
+    rejected.append(scene.reloader.rejected)
+
+    remembered = Rejection(scene.clock.time(), report.problems)
+    assert rejected == [None, remembered, remembered, None]
+
+
+async def test_unchanged_file_is_told_with_when_and_why_it_came_into_force(scene: Scene) -> None:
+    """Whoever edits a file and reloads is most often slower than the watcher."""
+    await scene.begin()
+    scene.clock.advance(5.0)
+    changed_at = scene.clock.time()
+    scene.file.write_text(GOOD + "timeouts: {connect: 2s}\n")
+    applied = await scene.reloader.reload("file changed")
+    scene.clock.advance(5.0)
+    unchanged = await scene.reloader.reload("admin API")
+
+    assert (applied.result, applied.since, applied.by) == ("applied", 0.0, "")
+    assert (unchanged.result, unchanged.since, unchanged.by) == ("unchanged", changed_at, "file changed")
 
 
 async def test_missing_file_changes_nothing(scene: Scene) -> None:
