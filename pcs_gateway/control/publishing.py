@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 
-from pcs_gateway.backends.backend import Backend
+from pcs_gateway.backends.backend import Backend, HealthStatus
 from pcs_gateway.backends.pool import PoolSnapshot
 from pcs_gateway.control.levels import LevelWatch
 from pcs_gateway.control.roster import Roster
@@ -153,5 +153,7 @@ def _log_flip(backend: Backend, before: Backend) -> None:
         _log.info("backend_ready", **facts)
     elif before.ready:
         _log.warning("backend_not_ready", **facts)
+    elif before.health.status is HealthStatus.UNKNOWN and backend.health.status is HealthStatus.UNHEALTHY:
+        _log.warning("backend_health_changed", **facts)  # bad from the start: no line told of it before
     else:
         _log.info("backend_health_changed", **facts)

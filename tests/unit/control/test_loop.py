@@ -109,6 +109,19 @@ class TestChecks:
         assert control.publisher.readiness_flips["pcs", "127.0.0.1:8002", "not_ready"] == 1
         assert control.publisher.health_flips["pcs", "127.0.0.1:8001", "healthy"] == 1
 
+    async def test_backend_that_is_bad_from_the_start_is_warned_of_once(
+        self, log: LogCapture, control: Control, clock: FakeClock, tmp_path: Path
+    ) -> None:
+        """A wrong URL or authority shows at the first check, and nobody saw the backend ready before."""
+        bad = "http://127.0.0.1:8004"
+        control.backends.results[bad] = REFUSED
+        control.plane.apply(configuration(tmp_path, pool_of(ONE, TWO, bad)))
+        await clock.run(60.0)
+
+        [told] = [entry for entry in log.entries if entry.get("url") == bad]
+        assert (told["event"], told["log_level"]) == ("backend_health_changed", "warning")
+        assert told["reason"] == "unhealthy: connection refused"
+
     async def test_checks_that_change_nothing_are_not_published(
         self, control: Control, clock: FakeClock
     ) -> None:
