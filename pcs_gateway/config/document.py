@@ -30,6 +30,12 @@ DEEPEST = 30
 """Levels of nesting; the sections need ten."""
 
 _LONE_HALF = re.compile("[\ud800-\udfff]")
+_QUESTIONS: Mapping[str, str] = {
+    "mapping values are not allowed here": " (indentation, or a colon in a value without quotes?)",
+    "could not find expected ':'": " (indentation, or a key without its colon?)",
+    "found character '\\t' that cannot start any token": " (indent by spaces)",
+}
+"""What the YAML library's words mean most often."""
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -101,9 +107,9 @@ def _compose(text: str, file: str) -> Node | None:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else 0
-        raise _refused(
-            file, line, f"not valid YAML: {error.problem or error.context}", _hint(text, line)
-        ) from None
+        problem = str(error.problem or error.context)
+        message = f"not valid YAML: {problem}{_QUESTIONS.get(problem, '')}"
+        raise _refused(file, line, message, _hint(text, line)) from None
     except RecursionError:
         raise _refused(file, 0, "nested too deeply", f"at most {DEEPEST} levels") from None
     except YAMLError as error:

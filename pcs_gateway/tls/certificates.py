@@ -92,11 +92,12 @@ def load_authorities(context: ssl.SSLContext, content: bytes) -> None:
     Raises:
         UnusableError: There are none, or one is malformed.
     """
+    if _CERTIFICATE_END not in content:
+        raise UnusableError("has no certificate in PEM")
     try:
         context.load_verify_locations(cadata=content.decode("ascii", "ignore"))
-    except (ssl.SSLError, ValueError) as error:
-        reason = _reason(error) if isinstance(error, ssl.SSLError) else "has no certificate in PEM"
-        raise UnusableError(reason) from None
+    except ssl.SSLError as error:
+        raise UnusableError(_reason(error)) from None
     if not context.cert_store_stats()["x509"]:
         raise UnusableError("has no certificate in PEM")
 
@@ -150,7 +151,9 @@ def _go_on(side: ssl.SSLObject) -> bool:
 
 
 def _reason(error: ssl.SSLError) -> str:
-    return f"cannot be used: {(error.reason or str(error)).lower().replace('_', ' ')}"
+    """Complete `it …`; Python's own words, where OpenSSL has none, are of its source code."""
+    words = error.reason.lower().replace("_", " ") if error.reason else "a certificate in it is damaged"
+    return f"cannot be used: {words}"
 
 
 def _no_passphrase() -> str:

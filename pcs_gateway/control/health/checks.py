@@ -160,16 +160,28 @@ async def _beginning(content: aiohttp.StreamReader) -> bytes:
     return bytes(body)
 
 
+NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG"})
+"""What OpenSSL says of an answer in plain text."""
+
+
+def _words(reason: str) -> str:
+    if reason in NO_TLS:
+        return "the backend does not speak TLS on this port"
+    return reason.lower().replace("_", " ")
+
+
 def describe(error: OSError | aiohttp.ClientError) -> str:
     """Say in a few words what went wrong with a connection."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, aiohttp.ClientConnectorCertificateError):
             cause = cause.certificate_error  # which it claims to be, without its members
+        elif isinstance(cause, aiohttp.ClientConnectorSSLError):
+            cause = cause.os_error  # as above
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"TLS failed: {cause.verify_message}"
         if isinstance(cause, ssl.SSLError):
-            return f"TLS failed: {cause.reason or cause}"
+            return f"TLS failed: {_words(cause.reason or str(cause))}"
         if isinstance(cause, OSError) and cause.errno is not None and cause.errno in errno.errorcode:
             return os.strerror(cause.errno).lower()
         cause = getattr(cause, "os_error", None) or cause.__cause__

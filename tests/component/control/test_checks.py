@@ -297,6 +297,17 @@ class TestTls:
         assert result.detail.startswith(told[wrong])
 
     @pytest.mark.parametrize("path", ["/ready", None])
+    async def test_backend_that_speaks_no_tls_is_told_as_such(
+        self, checker: Checker, authority: Authority, path: str | None
+    ) -> None:
+        """`https://` before a plain port is a mistake of the configuration."""
+        tls = TargetTls(BackendTlsConfig(ca="ca.pem"), authority.ca.read_bytes())
+        async with serving(lambda _: answering(200)) as port:
+            result = await checker(self.tls_target(port, tls, path=path))
+
+        assert result == CheckResult(False, "TLS failed: the backend does not speak TLS on this port")
+
+    @pytest.mark.parametrize("path", ["/ready", None])
     @pytest.mark.parametrize("setting", [{"verify": False}, {"ca": "ca.pem", "server_name": "other.example"}])
     async def test_settings_of_the_pool_count(
         self, checker: Checker, authority: Authority, path: str | None, setting: dict[str, Any]

@@ -141,6 +141,21 @@ class TestAnError:
         assert problem.message.startswith("not valid YAML: ")
         assert line == problem.line
 
+    @pytest.mark.parametrize(
+        ("text", "question"),
+        [
+            ("a: b: c", "(indentation, or a colon in a value without quotes?)"),
+            ("a: 1\n  b: 2", "(indentation, or a colon in a value without quotes?)"),
+            ("a: 1\nb\nc: 2", "(indentation, or a key without its colon?)"),
+            ("a:\n\tb: 2", "(indent by spaces)"),
+        ],
+    )
+    def test_of_yaml_syntax_asks_what_it_most_often_is(
+        self, tmp_path: Path, text: str, question: str
+    ) -> None:
+        """The library's own words help only those who know its grammar."""
+        assert only(tmp_path, text).message.endswith(question)
+
     def test_of_a_bare_variable_between_braces_says_what_helps(self, tmp_path: Path) -> None:
         """YAML reads the brace as a mapping; quotes are needed."""
         problem = only(tmp_path, "pools: {pcs: {backends: [{url: ${URL}}]}}")

@@ -130,10 +130,11 @@ def test_section_without_use_is_noticed(tmp_path: Path) -> None:
     assert [] == list(named_files(loaded(tmp_path, text).config))
 
 
-def test_authorities_of_backends_are_read(tmp_path: Path) -> None:
-    """And judged: an empty file would trust nobody."""
+@pytest.mark.parametrize("content", [b"", b"pools: {}\n"])
+def test_authorities_of_backends_are_read(tmp_path: Path, content: bytes) -> None:
+    """And judged: a file without any would trust nobody."""
     empty = tmp_path / "empty.pem"
-    empty.write_bytes(b"")
+    empty.write_bytes(content)
     good = "pools: {pcs: {backends: [{url: 'https://a:1'}], tls: {ca: %s}}}\n"
 
     [found] = problems(tmp_path, good % empty)
@@ -142,6 +143,18 @@ def test_authorities_of_backends_are_read(tmp_path: Path) -> None:
     assert ("pools.pcs.tls.ca", "has no certificate in PEM") == (found.path, found.message)
     assert 1 == len(read_well.content)
     assert [str(empty)] == list(named_files(loaded(tmp_path, good % empty).config))
+
+
+def test_damaged_authorities_are_told_in_our_words(tmp_path: Path) -> None:
+    """Not in those of a library, with a line of its source code."""
+    damaged = tmp_path / "damaged.pem"
+    damaged.write_text("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n")
+
+    [found] = problems(
+        tmp_path, f"pools: {{pcs: {{backends: [{{url: 'https://a:1'}}], tls: {{ca: {damaged}}}}}}}\n"
+    )
+
+    assert "cannot be used: a certificate in it is damaged" == found.message
 
 
 def test_value_of_a_variable_is_not_quoted(tmp_path: Path) -> None:
