@@ -10,8 +10,8 @@ import typer
 
 from pcs_gateway.cli.verb import new_app
 from pcs_gateway.clock import SystemClock
-from pcs_gateway.config.files import read_files
 from pcs_gateway.config.loading import DEFAULT_FILE, LoadedConfig, load
+from pcs_gateway.config.trying import try_out
 
 app = new_app()
 
@@ -27,7 +27,7 @@ def check(
 
     Every problem is one line with file, line, key, what was found and what is allowed; the exit status
     is then 2. Keys that have no effect are named, and are no problem. Certificates and keys are read and
-    tried out. Environment variables are read as
+    tried out, so are the places of the access log and of the state. Environment variables are read as
     `serve` reads them.
 
     \b
@@ -36,8 +36,8 @@ def check(
       pcs-gateway check /etc/pcs-gateway/gateway.yaml
     """
     loaded = load(file, os.environ)
-    for notice in (*loaded.notices, *read_files(loaded, SystemClock().time()).notices):
-        typer.echo(f"{file}: {notice}")
+    for notice in try_out(loaded, SystemClock().time(), is_gateway=False):
+        typer.echo(notice)
     typer.echo(summary(loaded))
 
 

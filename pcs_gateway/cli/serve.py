@@ -11,9 +11,9 @@ import typer
 
 from pcs_gateway.cli.verb import new_app
 from pcs_gateway.clock import SystemClock
-from pcs_gateway.config.files import read_files
 from pcs_gateway.config.loading import DEFAULT_FILE, LoadedConfig, load
 from pcs_gateway.config.model import MOST_WORKERS, WORKERS_ALLOWED
+from pcs_gateway.config.trying import try_out
 from pcs_gateway.errors import CommandError
 from pcs_gateway.processes.plan import SUPERVISOR_VARIABLE, ListenPlan, SupervisorPlan, available_cores
 
@@ -48,10 +48,10 @@ def serve(
       pcs-gateway serve --config config/gateway.yaml --workers 2
     """
     loaded = load(config or DEFAULT_FILE, os.environ)
-    files = read_files(loaded, SystemClock().time())
+    notices = try_out(loaded, SystemClock().time(), is_gateway=True)
     plan = plan_for(loaded, workers)
-    for notice in (*loaded.notices, *files.notices):
-        typer.echo(f"pcs-gateway: {loaded.path}: {notice}", err=True)
+    for notice in notices:
+        typer.echo(f"pcs-gateway: {notice}", err=True)
     typer.echo(f"pcs-gateway: serving by {loaded.path.absolute()}", err=True)
     become_supervisor(plan)
 

@@ -146,19 +146,17 @@ class _Reading:
         return content
 
     def _add(self, path: Path, message: str) -> None:
-        shown = self.loaded.environment.get(path)
-        if shown is None:
-            shown = str(_at(self.loaded, path))
-        place = str(self.loaded.path)
-        self.problems.append(
-            Problem(place, self.loaded.lines.get(path, 0), path_text(path), f'"{shown}"', "", message)
-        )
+        line, found = self.loaded.lines.get(path, 0), f'"{written_at(self.loaded, path)}"'
+        self.problems.append(Problem(str(self.loaded.path), line, path_text(path), found, "", message))
 
     def _place(self, path: Path) -> str:
-        return f"{path_text(path)} (line {self.loaded.lines.get(path, 0)})"
+        return f"{self.loaded.path}:{self.loaded.lines.get(path, 0)}: {path_text(path)}"
 
 
-def _at(loaded: LoadedConfig, path: Path) -> object:
+def written_at(loaded: LoadedConfig, path: Path) -> object:
+    """Return what a configuration says at `path`, as it may be shown."""
+    if path in loaded.environment:
+        return loaded.environment[path]
     value: object = loaded.config
     for part in path:
         value = value[part] if isinstance(value, tuple | dict) else getattr(value, str(part))  # type: ignore[index]

@@ -63,7 +63,7 @@ def load(path: FilePath | str, environ: Mapping[str, str]) -> LoadedConfig:
     document = parse(_decoded(content, path), str(path), environ)
     config = checked(document)
     digest = hashlib.sha256(content).hexdigest()
-    told = notices(config, document.data, document.lines)
+    told = [f"{path}:{notice}" for notice in notices(config, document.data, document.lines)]
     return LoadedConfig(config, path, told, digest, document.lines, document.environment)
 
 

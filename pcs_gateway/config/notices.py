@@ -45,7 +45,7 @@ LOOPBACK_IS_TRUSTED = (
 
 
 def notices(config: GatewayConfig, data: Mapping[str, Any], lines: Mapping[Path, int]) -> list[str]:
-    """Return one line for each thing that an operator should know, in the order of the file."""
+    """Return one text for each thing that an operator should know, from its line on, in that order."""
     found = [
         (path, f" has no effect: {reason}")
         for pattern, reason in WITHOUT_EFFECT.items()
@@ -56,7 +56,7 @@ def notices(config: GatewayConfig, data: Mapping[str, Any], lines: Mapping[Path,
     found += route_notices(config)
     found += [(path, f": {LOOPBACK_IS_TRUSTED}") for path in _first_evaded(data, lines)]
     found.sort(key=lambda one: lines.get(one[0], 0))
-    return [f"{path_text(path)} (line {lines.get(path, 0)}){reason}" for path, reason in found]
+    return [f"{lines.get(path, 0)}: {path_text(path)}{reason}" for path, reason in found]
 
 
 def _first_evaded(data: Mapping[str, Any], lines: Mapping[Path, int]) -> list[Path]:

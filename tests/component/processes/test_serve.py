@@ -43,7 +43,7 @@ def test_the_process_becomes_the_supervisor(tmp_path: Path) -> None:
 
     assert process.pid == supervisor
     assert 0 == process.returncode
-    assert "pcs-gateway: config/gateway.yaml: alerts (line 6) has no effect" in told
+    assert "pcs-gateway: config/gateway.yaml:6: alerts has no effect" in told
     assert f"pcs-gateway: serving by {tmp_path}/config/gateway.yaml\n" in told
 
 

@@ -70,7 +70,7 @@ def test_keys_without_effect_are_named_and_are_no_problem(
 
     *notices, last = capsys.readouterr().out.splitlines()
     assert len(notices) > 5
-    assert all(line.startswith(f"{file}: ") and " has no effect: " in line for line in notices)
+    assert all(line.startswith(f"{file}:") and " has no effect: " in line for line in notices)
     assert (
         f"{file}: valid: 2 pools, 4 backends, 8 routes; listens on 0.0.0.0:8080, 0.0.0.0:8443 (TLS)" == last
     )

@@ -106,7 +106,8 @@ def test_expired_certificate_is_noticed(tmp_path: Path) -> None:
 
     [notice] = read(tmp_path, listening(*pair_lines(pair))).notices
 
-    assert "listen[0].tls.certificate (line 5): this certificate expired at 2026-01-01 00:00 UTC" == notice
+    place = f"{tmp_path}/gateway.yaml:5: listen[0].tls.certificate"
+    assert f"{place}: this certificate expired at 2026-01-01 00:00 UTC" == notice
 
 
 def test_verification_off_is_noticed(tmp_path: Path) -> None:
@@ -116,7 +117,7 @@ def test_verification_off_is_noticed(tmp_path: Path) -> None:
     [notice] = read(tmp_path, text).notices
 
     assert notice.startswith(
-        "pools.pcs.tls.verify (line 5): certificates of https:// backends are not verified"
+        f"{tmp_path}/gateway.yaml:5: pools.pcs.tls.verify: certificates of https:// backends are not verified"
     )
 
 
@@ -126,7 +127,7 @@ def test_section_without_use_is_noticed(tmp_path: Path) -> None:
 
     [notice] = read(tmp_path, text).notices
 
-    assert notice.startswith("pools.pcs.tls (line 4) has no effect: ")
+    assert notice.startswith(f"{tmp_path}/gateway.yaml:4: pools.pcs.tls has no effect: ")
     assert [] == list(named_files(loaded(tmp_path, text).config))
 
 
