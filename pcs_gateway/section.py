@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
@@ -21,7 +21,12 @@ class Section(BaseModel):
     A section: immutable, closed to unknown keys, each field with its unit, default and meaning.
 
     A section left empty in the file ("limits:" and nothing below) is one with all its defaults.
+
+    Attributes:
+        EXAMPLE: The shortest one that means something, where people write something else than a mapping.
     """
+
+    EXAMPLE: ClassVar[str] = ""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 

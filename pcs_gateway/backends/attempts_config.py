@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
@@ -164,6 +164,8 @@ class RetryConfig(Section):
 
 class HedgeConfig(Section):
     """A second attempt in parallel when the first is slow. Never on routes with `side_effects: true`."""
+
+    EXAMPLE: ClassVar[str] = "{after: p95}"
 
     after: Annotated[str, BeforeValidator(_hedge_after)] = "p95"
     """How long the first attempt may be without a response head, from the choice of its backend on, before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
@@ -119,6 +119,8 @@ Status = Annotated[Integer, Field(ge=100, le=599)]
 
 class BackendConfig(Section):
     """One server that can take attempts."""
+
+    EXAMPLE: ClassVar[str] = "{url: http://host:port}"
 
     url: BackendUrl
     """Where it is: `http://host:port` or `https://host:port`. A host name is resolved again as its

@@ -100,10 +100,12 @@ def allowed_at(path: Path) -> str:
 def allowed(kind: Kind) -> str:
     """Return what a value of this kind may be, in words."""
     if kind.section is not None:
-        return "a mapping"
+        example = kind.section.EXAMPLE
+        return f"a mapping, such as {example}" if example else "a mapping"
     origin, arguments = get_origin(kind.annotation), get_args(kind.annotation)
     if origin is Literal:
-        return _listed([str(one) for one in arguments])
+        words = [f'"{one}"' if _is_number(one) else str(one) for one in arguments]
+        return _listed(words) + (" (in quotes)" if any(map(_is_number, arguments)) else "")
     if origin is dict:
         return f"a mapping{_count(kind.metadata, 'member')}"
     if origin is tuple:
@@ -132,6 +134,11 @@ def _refusal(kind: Kind) -> str:
         context = error.errors(include_url=False, include_input=False)[0].get("ctx", {})
         return str(context.get("error", ""))
     return ""
+
+
+def _is_number(word: Any) -> bool:
+    """Tell whether YAML takes a word of a choice for a number where it is not in quotes."""
+    return str(word).replace(".", "", 1).isdigit()
 
 
 def _listed(words: list[str]) -> str:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from pcs_gateway.section import Boolean, FieldName, Section, Text, matching
+from pcs_gateway.section import Boolean, FieldName, Section, matching
 from pcs_gateway.tls.names import SERVER_NAME, SERVER_NAME_ALLOWED
 from pcs_gateway.units import Duration
 
 Version = Literal["1.2", "1.3"]
 """A version of TLS, in quotes: YAML takes 1.2 for a number."""
-FilePath = Annotated[Text, Field(min_length=1)]
+FILE_ALLOWED = "the path of a file"
+
+
+def _file(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(FILE_ALLOWED)
+    return str(value)
+
+
+FilePath = Annotated[str, BeforeValidator(_file)]
 """Path of a file; relative to the working directory."""
 ServerName = Annotated[str, matching(SERVER_NAME, SERVER_NAME_ALLOWED)]
 """A host name as certificates have it, or an IP literal without brackets."""

@@ -243,6 +243,14 @@ class TestAnError:
         assert path == problem.path
         assert allowed in problem.allowed
 
+    def test_of_a_file_that_is_not_named_asks_for_a_file(self, tmp_path: Path) -> None:
+        """Not for text in quotes, which a path does not need."""
+        problem = only(
+            tmp_path, POOLS + "listen: [{address: '127.0.0.1:8443', tls: {certificate: a.pem, key: }}]"
+        )
+
+        assert ("nothing", "the path of a file") == (problem.found, problem.allowed)
+
     def test_of_a_mapping_without_members_is_told_as_such(self, tmp_path: Path) -> None:
         """What was found is not what is allowed."""
         problem = only(tmp_path, "pools: {}")
@@ -259,8 +267,12 @@ class TestAnError:
             ("backends: [{url: 'http://a:0'}]", "backends[0].url", "http://host:port"),
             ("backends: [{url: 'ftp://a:1'}]", "backends[0].url", "or https://host:port"),
             ("tls: {server_name: '*.a'}", "tls.server_name", "a host name, or an IP address"),
-            ("tls: {minimum_version: '1.1'}", "tls.minimum_version", "1.2 or 1.3"),
-            ("tls: {ca: ''}", "tls.ca", "text"),
+            ("tls: {minimum_version: '1.1'}", "tls.minimum_version", '"1.2" or "1.3" (in quotes)'),
+            ("tls: {minimum_version: 1.3}", "tls.minimum_version", '"1.2" or "1.3" (in quotes)'),
+            ("tls: {ca: ''}", "tls.ca", "the path of a file"),
+            ("tls: {ca: 5}", "tls.ca", "the path of a file"),
+            ("backends: ['http://a:1']", "backends[0]", "a mapping, such as {url: http://host:port}"),
+            ("hedge: true", "hedge", "a mapping, such as {after: p95}"),
             ("health_check: {path: relative}", "health_check.path", "a path that begins with /"),
             ("health_check: {fall: 0}", "health_check.fall", "from 1 to 100"),
             ("health_check: {fast_interval: 6s}", "health_check.fast_interval", "at most the interval"),
