@@ -76,7 +76,7 @@ class TestByAFileWithErrors:
 
     @pytest.mark.parametrize(
         "state",
-        ["state: [here\n", "state: {directory: {}}\n", "state: {directory: '${NOT_SET}'}\n", "state: 5\n"],
+        ["state: [here\n", "state: {directory: {}}\n", "state: {directory: 'x/${NOT_SET}'}\n", "state: 5\n"],
     )
     def test_not_by_a_guess(self, here: Path, state: str) -> None:
         """An order must not go to the gateway of the default directory."""
