@@ -86,6 +86,7 @@ class ExchangeState(ExchangeRecord):
     match: Match
     matched: Route
     ended: float
+    attempted: float
     is_leftover = False
     is_watched = True
 

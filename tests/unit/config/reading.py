@@ -37,3 +37,9 @@ def only(directory: Path, text: str, environ: Mapping[str, str] | None = None) -
     problems = problems_of(directory, text, environ)
     assert 1 == len(problems), problems
     return problems[0]
+
+
+def told(directory: Path, text: str) -> list[str]:
+    """Return the notices of a text, from their lines on."""
+    config = loaded(directory, text)
+    return [notice.removeprefix(f"{config.path}:") for notice in config.notices]

@@ -7,7 +7,7 @@ import pytest
 from pcs_gateway.backends.config import BackendConfig, PoolConfig
 from pcs_gateway.config.model import REFERENCES_CHECKED, GatewayConfig
 from pcs_gateway.config.notices import notices
-from tests.unit.config.reading import loaded, pool
+from tests.unit.config.reading import pool, told
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,9 @@ from tests.unit.config.reading import loaded, pool
 )
 def test_a_key_without_effect_is_noticed(tmp_path: Path, text: str, path: str) -> None:
     """One notice with path, line and reason."""
-    [notice] = loaded(tmp_path, text).notices
+    [notice] = told(tmp_path, text)
 
-    assert notice.startswith(f"{path} (line 1) has no effect: ")
+    assert notice.startswith(f"1: {path} has no effect: ")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_key_without_effect_is_noticed(tmp_path: Path, text: str, path: str) -
 )
 def test_a_key_with_effect_is_not(tmp_path: Path, text: str) -> None:
     """Nor one that says what is so anyway."""
-    assert [] == loaded(tmp_path, text).notices
+    assert [] == told(tmp_path, text)
 
 
 def test_a_strategy_that_is_brought_along_may_look_at_the_key() -> None:

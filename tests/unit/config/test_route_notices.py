@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.config.reading import POOLS, loaded, pool
+from tests.unit.config.reading import POOLS, pool, told
 
 STAR = "`*` stands for itself; {name} is any one segment and {name...} the rest"
 ENDED = "is never reached: request_total ({}) ends the request before"
@@ -29,9 +29,9 @@ ENDED = "is never reached: request_total ({}) ends the request before"
 def test_a_route_whose_requests_another_takes_is_told(tmp_path: Path, earlier: str, later: str) -> None:
     """The first match wins, so a later route with nothing of its own is never reached."""
     text = f"routes: [{{match: {{host: x, path: /y}}}}, {{match: {{{earlier}}}}}, {{match: {{{later}}}}}]"
-    [notice] = loaded(tmp_path, POOLS + text).notices
+    [notice] = told(tmp_path, POOLS + text)
 
-    assert "routes[2] (line 2) is never reached: routes[1] takes all its requests" == notice
+    assert "2: routes[2] is never reached: routes[1] takes all its requests" == notice
 
 
 @pytest.mark.parametrize(
@@ -54,16 +54,16 @@ def test_a_route_with_requests_of_its_own_is_not(tmp_path: Path, earlier: str, l
     """Be it a single one."""
     text = f"routes: [{{match: {{{earlier}}}}}, {{match: {{{later}}}}}]"
 
-    assert [] == loaded(tmp_path, POOLS + text).notices
+    assert [] == told(tmp_path, POOLS + text)
 
 
 def test_thousands_of_routes_and_segments_are_looked_at(tmp_path: Path) -> None:
     """Neither each against all others, nor with a call for each segment."""
     routes = "".join(f"- match: {{path: '/a/{{x}}/{number}'}}\n" for number in range(3000))
     deep = "- match: {path: '" + "/a" * 5000 + "'}\n"
-    notices = loaded(tmp_path, f"{POOLS}routes:\n{routes}{deep}- match: {{path: '/a/b/7'}}\n").notices
+    notices = told(tmp_path, f"{POOLS}routes:\n{routes}{deep}- match: {{path: '/a/b/7'}}\n")
 
-    assert ["routes[3001] (line 3004) is never reached: routes[7] takes all its requests"] == notices
+    assert ["3004: routes[3001] is never reached: routes[7] takes all its requests"] == notices
 
 
 @pytest.mark.parametrize(
@@ -71,29 +71,29 @@ def test_thousands_of_routes_and_segments_are_looked_at(tmp_path: Path) -> None:
     [
         (
             "routes: [{match: {path: '/api/v1/rules/*'}}]",
-            f"routes[0].match.path (line 2): {STAR}",
+            f"2: routes[0].match.path: {STAR}",
         ),
         (
             "routes: [{rewrite: '/v2/*'}]",
-            f"routes[0].rewrite (line 2): {STAR}",
+            f"2: routes[0].rewrite: {STAR}",
         ),
         (
             "routes: [{match: {methods: [POST, GTE]}}]",
-            "routes[0].match.methods[1] (line 2): GTE is no registered method (did you mean GET?)",
+            "2: routes[0].match.methods[1]: GTE is no registered method (did you mean GET?)",
         ),
         (
             "timeouts: {response_head: 1m}",
-            f"timeouts.response_head (line 2) {ENDED.format('30s')}",
+            f"2: timeouts.response_head {ENDED.format('30s')}",
         ),
         (
             "routes: [{timeouts: {response_head: 8s, request_total: 5s}}]",
-            f"routes[0].timeouts.response_head (line 2) {ENDED.format('5s')}",
+            f"2: routes[0].timeouts.response_head {ENDED.format('5s')}",
         ),
     ],
 )
 def test_what_is_meant_otherwise_is_told(tmp_path: Path, text: str, notice: str) -> None:
     """With what would be right."""
-    assert [notice] == loaded(tmp_path, POOLS + text).notices
+    assert [notice] == told(tmp_path, POOLS + text)
 
 
 @pytest.mark.parametrize(
@@ -107,14 +107,14 @@ def test_what_is_meant_otherwise_is_told(tmp_path: Path, text: str, notice: str)
 )
 def test_a_total_shorter_than_the_default_of_a_head_is_none_of_it(tmp_path: Path, text: str) -> None:
     """Nobody asked for that head."""
-    assert [] == loaded(tmp_path, POOLS + text).notices
+    assert [] == told(tmp_path, POOLS + text)
 
 
 def test_a_method_of_retries_is_told_too(tmp_path: Path) -> None:
     """It is misspelt as easily."""
-    [notice] = loaded(tmp_path, pool("retry: {methods: [GTE]}")).notices
+    [notice] = told(tmp_path, pool("retry: {methods: [GTE]}"))
 
-    assert notice.startswith("pools.pcs.retry.methods[0] (line 1): GTE is no registered method")
+    assert notice.startswith("1: pools.pcs.retry.methods[0]: GTE is no registered method")
 
 
 @pytest.mark.parametrize(
@@ -123,11 +123,11 @@ def test_a_method_of_retries_is_told_too(tmp_path: Path) -> None:
 )
 def test_a_prefix_that_no_path_of_the_route_has_is_told(tmp_path: Path, path: str, prefix: str) -> None:
     """Nothing would ever be stripped."""
-    [notice] = loaded(
+    [notice] = told(
         tmp_path, f"{POOLS}routes: [{{match: {{path: '{path}'}}, strip_prefix: {prefix}}}]"
-    ).notices
+    )
 
-    assert notice.startswith("routes[0].strip_prefix (line 2) has no effect: ")
+    assert notice.startswith("2: routes[0].strip_prefix has no effect: ")
 
 
 @pytest.mark.parametrize(
@@ -145,4 +145,4 @@ def test_a_prefix_that_some_path_may_have_is_not(tmp_path: Path, path: str, pref
     """Be it a single one."""
     text = f"{POOLS}routes: [{{match: {{path: '{path}'}}, strip_prefix: {prefix}}}]"
 
-    assert [] == loaded(tmp_path, text).notices
+    assert [] == told(tmp_path, text)
