@@ -123,9 +123,7 @@ def test_a_method_of_retries_is_told_too(tmp_path: Path) -> None:
 )
 def test_a_prefix_that_no_path_of_the_route_has_is_told(tmp_path: Path, path: str, prefix: str) -> None:
     """Nothing would ever be stripped."""
-    [notice] = told(
-        tmp_path, f"{POOLS}routes: [{{match: {{path: '{path}'}}, strip_prefix: {prefix}}}]"
-    )
+    [notice] = told(tmp_path, f"{POOLS}routes: [{{match: {{path: '{path}'}}, strip_prefix: {prefix}}}]")
 
     assert notice.startswith("2: routes[0].strip_prefix has no effect: ")
 
