@@ -27,7 +27,7 @@ ASK_EVERY = 5
 """Failures in a row after which it is asked whether all fail alike, where `consecutive_failures` is off."""
 
 HEARING_SECONDS = 2 * EVIDENCE_DELAY
-"""From an accusation to its ruling: by then every worker's batch has come, even a late one."""
+"""From an accusation to its ruling: by then the batches of workers that are not late themselves have come."""
 
 _log = structlog.get_logger()
 
@@ -117,8 +117,13 @@ class Ejector:
         for accused in [one for one in self._accused.values() if one.due <= now]:
             del self._accused[accused.key]
             standing = self._roster.at(accused.key)
-            if standing is not None and standing.ejection is None:
+            if standing is None:
+                continue  # a reload removed it meanwhile
+            if standing.ejection is None:
                 self._try(standing, accused.accusation)
+            else:
+                self.detector(accused.key.pool).begin_anew(accused.key.url)
+                self._tell(Verdict(accused.key.pool, standing.config.name, ejected=True))
 
     def tick(self, seconds: float) -> None:
         """Let `seconds` pass: being not ready does not count for a backend, and shared failures end."""

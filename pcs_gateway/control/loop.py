@@ -211,7 +211,10 @@ class ControlPlane:
         """Rule on those who are accused, each when all evidence of that moment has come."""
         while (due := self.ejector.next_ruling) is not None:
             await self._clock.sleep(due - self._clock.monotonic())
-            self.ejector.rule()
+            try:
+                self.ejector.rule()
+            except Exception:  # noqa: BLE001 - the others who are accused must be heard
+                _log.exception("loop_met_a_defect", loop="rulings")
 
     # Time.
 

@@ -1,5 +1,8 @@
 """
-What a process is short of when the machine gives it no more: descriptors, memory, ports.
+What a process is short of when the machine gives it no more: descriptors and memory.
+
+Ports are none of it: they run out for one destination, and the same errno tells that an address is of a kind
+which this machine does not speak.
 
 The law of this file: a shortage of ours says nothing of a backend, so it is no evidence against one and no
 failed check. And clients never take the descriptors that connections to backends may need: a client without a
@@ -24,7 +27,7 @@ LEAST_CONNECTIONS: Final = 16
 """What clients may hold however low the limit is: with none at all nobody would be told anything."""
 
 _OF_DESCRIPTORS: Final = frozenset((errno.EMFILE, errno.ENFILE))
-_OURS: Final = _OF_DESCRIPTORS | {errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
+_OURS: Final = _OF_DESCRIPTORS | {errno.ENOBUFS, errno.ENOMEM}
 
 
 def is_of_descriptors(error: OSError) -> bool:

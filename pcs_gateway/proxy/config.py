@@ -213,8 +213,9 @@ class RouteConfig(Section):
     """Whether a connection may be upgraded to a tunnel (WebSocket)."""
 
     allow_ambiguous_paths: Boolean = False
-    """Whether dot segments, backslashes and // may stand in the path, and what would be another route's path
-    with escaped delimiters (%2F and the like) decoded or `;…` cut off; else the answer is 400."""
+    """Whether dot segments, backslashes and // may stand in the path, and what would be the path of a
+    route with other rules with escaped delimiters (%2F and the like) decoded or `;…` cut off; else the answer
+    is 400."""
 
     timeouts: RouteTimeoutsConfig | None = None
     """Timeouts of this route."""

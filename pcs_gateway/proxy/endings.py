@@ -126,7 +126,7 @@ def expired(exchange: Exchange, now: float) -> None:
             # it announced more than it sends; a body without a length may pause for as long as it likes
             broke_off(exchange, Refusal.STREAM_IDLE.reason)
         break_off(exchange, Refusal.STREAM_IDLE)
-    elif phase == RECEIVING or not exchange.is_request_sent:
+    elif phase == RECEIVING or (phase == WAITING and not exchange.is_request_sent):
         refuse_or_break_off(exchange, Refusal.REQUEST_TIMEOUT)
     elif phase == WAITING:
         _time_out(exchange, now)
@@ -156,7 +156,16 @@ def _time_out(exchange: Exchange, now: float) -> None:
 
 
 def look_after(exchange: Exchange, now: float) -> None:
-    """What the sweep does for an exchange: move the deadline of a phase in which bytes flow, or end it."""
+    """What the sweep does for an exchange; a fault in it must cost this one, not the sweep of the others."""
+    try:
+        _look_after(exchange, now)
+    except Exception as error:  # noqa: BLE001
+        break_off(exchange, Refusal.INTERNAL_ERROR)
+        exchange.plane.tell_fault(error)
+
+
+def _look_after(exchange: Exchange, now: float) -> None:
+    """Move the deadline of a phase in which bytes flow, or end it."""
     if exchange.is_active:
         exchange.is_active = False
         timeouts = exchange.matched.timeouts

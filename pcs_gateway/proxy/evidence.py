@@ -13,7 +13,7 @@ The law of this file:
   or denies; for longer each time, and not when all backends fail alike. So detection works while that process
   is down;
 - while failures that are held would be enough, and while a backend is silent, it is suspended: avoided for a
-  moment, which is no evidence. All workers together hold at most three times as many as are enough.
+  moment, which is no evidence. All workers together hold three times as many as are enough, or two each.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _ANSWERED: Final = frozenset({Way.STATUS, Way.MALFORMED, Way.INCOMPLETE, Way.RES
 
 
 HELD_FACTOR: Final = 3
-"""How many times as many failures as are enough all workers may hold; each has its share, at least one."""
+"""How many times as many failures as are enough all workers may hold; each has its share, at least two."""
 
 
 class _Failure:
@@ -187,7 +187,7 @@ class Evidence:
     def _suspect(self, failure: _Failure, now: float) -> None:
         member = failure.member
         threshold = failure.pool.config.outlier_detection.consecutive_failures
-        enough = min(threshold, max(1, HELD_FACTOR * threshold // self._workers()))
+        enough = min(threshold, max(LEAST_FAILURES, HELD_FACTOR * threshold // self._workers()))
         if threshold and member.consecutive_failures + member.own.suspected >= enough:
             self._suspend(failure.pool, member, now)
 

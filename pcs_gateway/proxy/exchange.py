@@ -120,6 +120,7 @@ class Exchange(ExchangeState):
 
     def _send(self, upstream: UpstreamConnection, member: UpstreamMember, now: float) -> None:
         self.upstream = upstream
+        head = request_head(self, member)
         self.phase = WAITING
         route = self.matched
         by_head = now + route.response_head
@@ -127,10 +128,10 @@ class Exchange(ExchangeState):
         self.deadline = by_head if by_head < by_total else by_total  # noqa: FURB136 (no call)
         body = self.body
         if body is None:
-            upstream.start(self, request_head(self, member))
+            upstream.start(self, head)
             self.sent = self.plane.monotonic()
             return
-        upstream.start(self, b"".join((request_head(self, member), *body.kept)))
+        upstream.start(self, b"".join((head, *body.kept)))
         self.sent = self.plane.monotonic()
         if not body.is_complete:
             body.forget()

@@ -47,7 +47,7 @@ class ExchangeState(ExchangeRecord):
         rechunks: The response body goes to the client in chunks.
         retries: How many there were, waiting ones included.
         sent: When the request was sent to the backend that answers.
-        waited: Seconds spent waiting for the client's body, connects and failed attempts.
+        waited: Seconds spent waiting for the client's body, a lease, connects, pauses and failed attempts.
         ended: When it finished.
         total_from: When `timeouts.request_total` began: with the request complete.
     """
@@ -86,7 +86,6 @@ class ExchangeState(ExchangeRecord):
     match: Match
     matched: Route
     ended: float
-    attempted: float
     is_leftover = False
     is_watched = True
 
@@ -120,7 +119,7 @@ class ExchangeState(ExchangeRecord):
         self.outcomes = ()
         self.phase = RECEIVING
         self.deadline = NEVER
-        self.sent = self.waited = 0.0
+        self.sent = self.waited = self.attempted = 0.0
         self.wants_fresh = self.is_queued = self.is_active = self.is_paused = self.rechunks = False
         self.route = self.pool = self.backend = self.reason = ""
         self.request_id = b""

@@ -91,6 +91,7 @@ def hand_over(exchange: Exchange, refusal: Refusal) -> bool:
     if refusal is Refusal.TOTAL_TIMEOUT:
         return False
     exchange.phase = PAUSED
+    exchange.attempted = exchange.plane.monotonic()
     exchange.deadline = exchange.total_from + exchange.matched.request_total
     held.on_end = lambda: _settle(exchange, refusal)
     return True
@@ -99,6 +100,7 @@ def hand_over(exchange: Exchange, refusal: Refusal) -> bool:
 def _settle(exchange: Exchange, refusal: Refusal) -> None:
     """The response that an exchange waits for is complete, or lost."""
     if exchange.phase == PAUSED:
+        exchange.stop_waiting(exchange.plane.monotonic())
         exchange.refuse(refusal)
 
 

@@ -53,6 +53,7 @@ class Route:
         repeats_all: Its requests may be sent twice whatever their method.
         is_plain: The request head depends on nothing but the client's fields and the target.
         response_head: `timeouts.response_head`, at hand.
+        rules: All that is configured for it but its name and which requests it takes.
         uses_latency: The pool's strategy weighs by latency.
         request_total: `timeouts.request_total`, at hand.
         untrailed: Fields, in one spelling, that count or are changed in the head of a request: what a trailer
@@ -81,6 +82,7 @@ class Route:
         "response_edits",
         "response_head",
         "retry_methods",
+        "rules",
         "takes_all",
         "timeouts",
         "untrailed",
@@ -99,6 +101,7 @@ class Route:
         hedge_delay: float = 0.0,
     ) -> None:
         self.name = config.name
+        self.rules = config.model_dump(exclude={"name", "match", "allow_ambiguous_paths"})
         self.admission = admission
         self.upstream_pool = pool
         self.limits = limits.overridden_by(config.limits)
@@ -255,11 +258,11 @@ class Router:
         raise MethodNotRouted(allowed) if allowed else RequestRefused(Refusal.NO_ROUTE)
 
     def _leads_elsewhere(self, taken: Route, method: bytes, host: bytes, target: Target) -> bool:
-        """Tell whether a path is another route's for some, which may forbid what `taken` allows."""
+        """Tell whether a path is, for some, that of a route with other rules than `taken`."""
         routes = [route for route in self.routes if route.takes(method, host)]
         for path in target.other_paths:
             first = next((route for route in routes if route.matches_path(path)), taken)
-            if first is not taken:
+            if first.rules != taken.rules:
                 return True
         return False
 

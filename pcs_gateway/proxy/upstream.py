@@ -5,8 +5,9 @@ The law of this file: one exchange at a time; bytes that come when no exchange w
 and are given to nobody; a body is complete by its length, its last chunk, or, with neither, by the close.
 
 A backend that sends a body where there is none (after an answer to HEAD, a 204 or a 304) must not have it
-taken for the answer to whoever is next. Where such a body was announced, the connection is closed; where it
-was not, the connection rests for a moment before it is used again, and what comes meanwhile closes it.
+taken for the answer to whoever is next. Where such a body was announced, or an answer to HEAD says nothing of
+its length, the connection is closed; else it rests for a moment before it is used again, and what comes
+meanwhile closes it.
 """
 
 from __future__ import annotations

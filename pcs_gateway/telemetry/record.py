@@ -28,8 +28,7 @@ class ExchangeRecord:
         time_to_first_byte: From then to the first byte of the final response head.
         upstream_time: From the request sent to `backend` to the last byte of its response; 0.0 when no
             backend's answer was passed on as it came.
-        gateway_time: The gateway's own share: `duration` without waiting for backends and clients. The queue
-            is part of it.
+        gateway_time: The gateway's own share: `duration` without waiting for backends and clients.
         attempts: How many attempts were started.
         outcomes: Empty in the plain case: no attempt, or a single one that `backend` answered. Else every
             attempt in order as (backend, outcome), the successful one included.

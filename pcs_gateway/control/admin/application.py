@@ -31,6 +31,8 @@ from pcs_gateway.telemetry.exposition import (
 from pcs_gateway.telemetry.store import MeasurementStore
 
 MOST_BODY_BYTES = 64 * 1024
+MOST_DRAINS = 32
+"""Callers who may wait for a backend to be empty; others are answered at once. Each holds a connection."""
 """Of a request to the admin API."""
 
 STATES: Mapping[str, AdministrativeState] = {
@@ -65,6 +67,7 @@ class AdminApi:
         self._view = view
         self._emptying = emptying
         self._clock = clock
+        self._drains = 0
         self._bound_to_loopback = bound_to_loopback
         self._collectors = (
             MeasurementCollector(store),
@@ -144,9 +147,15 @@ class AdminApi:
         return document(self._view.backend(standing))
 
     async def _drained(self, standing: Standing, order: Order, version: int) -> web.Response:
-        """Answer when the backend is empty; with 202 when the caller's patience ends before."""
+        """Answer when the backend is empty; with 202 when the caller's patience ends before, or many wait."""
         timeout = self._drain_timeout() if order.timeout is None else order.timeout
-        report = await wait_until_empty(standing, version, timeout, self._emptying, self._clock)
+        if self._drains >= MOST_DRAINS:
+            timeout = 0.0
+        self._drains += 1
+        try:
+            report = await wait_until_empty(standing, version, timeout, self._emptying, self._clock)
+        finally:
+            self._drains -= 1
         answer = {**self._view.backend(standing), "drain": msgspec.to_builtins(report)}
         return document(answer, 200 if report.empty else 202)
 

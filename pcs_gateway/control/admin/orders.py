@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from aiohttp import web
 from pcs_gateway.control.admin.problems import BadRequestError
 from pcs_gateway.units import DURATION_ALLOWED, parse_duration
 
+BODY_SECONDS = 10.0
 LONGEST_WAIT = 3600.0
 """Seconds that a request waits at most for a backend to be empty."""
 
@@ -62,7 +64,11 @@ async def read_order(request: web.Request) -> Order:
 
 async def _body(request: web.Request) -> dict[str, Any]:
     """Read a JSON object; an empty body is an empty one."""
-    content = await request.read()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            content = await request.read()
+    except TimeoutError:
+        raise BadRequestError(f"the body did not come within {BODY_SECONDS:g} s") from None
     if not content.strip():
         return {}
     try:

@@ -567,6 +567,52 @@ class TestWhatIsHedged:
         assert min(late) < 0.005
         assert max(late) > -0.005
 
+    async def test_held_answer_whose_rest_never_comes(self) -> None:
+        """
+        The first attempt, on a pooled connection, answers 503 and stalls; the hedge misses its time.
+
+        The client has its answer when `request_total` is over, and the waiting is nobody's own time.
+        """
+        is_armed, second_came = asyncio.Event(), asyncio.Event()
+        armed: list[Peer] = []
+
+        async def script(peer: Peer) -> None:
+            while True:
+                await peer.request()
+                if not is_armed.is_set():
+                    await peer.send(OK)
+                    continue
+                armed.append(peer)
+                if len(armed) == 2:
+                    second_came.set()
+                    await peer.end()
+                    return
+                await second_came.wait()
+                await peer.send(b"HTTP/1.1 503 No\r\nContent-Length: 10\r\n\r\nabc")
+                await peer.end()
+                return
+
+        pool = {
+            "strategy": "round_robin",
+            "hedge": {"after": "30ms", "budget": 1.0},
+            "retry": {"attempts": 1, "on": [503], "budget": {"minimum_per_second": 100}},
+        }
+        async with balancing(script, script, pool=pool) as (client, gateway, _):
+            for _ in range(20):
+                assert 200 == (await client.ask("GET /")).status
+            is_armed.set()
+            client.send("GET /")
+            await until(second_came.is_set)
+            await until(lambda: any(one.exchange and one.exchange.held for one in gateway.plane.connections))
+            gateway.jump(15.1)
+            gateway.jump(15.1)
+
+            assert 504 == (await client.read_answer()).status
+            record = await gateway.record(20)
+            gateway.jump(60.1)  # the end of what is left of both attempts
+            assert record.duration > 30.0
+            assert -1.0 < record.gateway_time < 1.0
+
 
 class TestDenials:
     async def test_budget(self) -> None:

@@ -11,7 +11,7 @@ from pcs_gateway.backends.member import Instances, Member
 from pcs_gateway.balancing import LoadBalancingStrategy
 from pcs_gateway.balancing.strategy import PCSRequest
 from pcs_gateway.proxy.rewriting import FieldEdits
-from tests.fakes.backend import OK, Peer, answering_once, echoing
+from tests.fakes.backend import OK, Peer, answering_once, echoing, hanging
 from tests.fakes.gateway import Gateway, balancing, talking
 from tests.fakes.raw_client import RawClient
 from tests.fakes.waiting import until
@@ -150,6 +150,25 @@ class TestOwnFaults:
                 assert [one for one in gateway.evidence if one.failures] == []
                 async with gateway.client() as another:
                     assert (await another.ask("GET /next")).body == b"/next "
+
+    async def test_sweep(self) -> None:
+        """One exchange that cannot be looked after keeps no other from its deadline."""
+        pool = {"on_abandon": "cancel"}
+        async with talking(hanging, pool=pool) as (client, gateway, _), gateway.client() as other:
+            told: list[Exception] = []
+            gateway.plane.tell_fault = told.append
+            client.send("GET /broken")
+            await until(lambda: gateway.in_flight == 1)
+            (connection,) = [one for one in gateway.plane.connections if one.exchange is not None]
+            other.send("GET /")
+            await until(lambda: gateway.in_flight == 2)
+            assert connection.exchange is not None
+            connection.exchange.deadline = None  # type: ignore[assignment]
+            gateway.jump(15.1)
+
+            assert 504 == (await other.read_answer()).status
+            assert b"" == await client.read_end()
+            assert [TypeError] == [type(error) for error in told]
 
     async def test_exchange_that_waits(self) -> None:
         """It costs the one whose turn it is; those behind it are served."""

@@ -23,7 +23,7 @@ from pcs_gateway.processes.shortage import (
         (errno.ENFILE, True, True),
         (errno.ENOBUFS, True, False),
         (errno.ENOMEM, True, False),
-        (errno.EADDRNOTAVAIL, True, False),
+        (errno.EADDRNOTAVAIL, False, False),
         (errno.ECONNREFUSED, False, False),
         (errno.EHOSTUNREACH, False, False),
     ],
