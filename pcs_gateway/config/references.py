@@ -15,7 +15,7 @@ from typing import Any
 
 from pcs_gateway.backends.config import MOST_BACKENDS, host_port, split_backend_url
 from pcs_gateway.balancing.registry import ENTRY_POINT_GROUP, STRATEGIES
-from pcs_gateway.http.request_kinds import has_meaning, is_double
+from pcs_gateway.http.request_kinds import has_meaning, is_double, may_tell_clients_apart
 from pcs_gateway.processes.client_cells import MOST_RATE_LIMITS
 from pcs_gateway.proxy.config import ForwardingConfig
 
@@ -89,21 +89,24 @@ def _fixed(addresses: list[Any]) -> list[Any]:
 def _own_fields(document: Mapping[str, Any]) -> Iterator[Reference]:
     """Report fields that the gateway is to set or drop itself, and that mean something else too."""
     place: Path = ("forwarding", "request_id_header")
-    request_id = mapping(document.get("forwarding")).get(
-        "request_id_header", ForwardingConfig().request_id_header
-    )
-    if has_meaning(_name(request_id)):
+    request_id = _request_id_header(document)
+    if has_meaning(request_id):
         yield Reference(place, MEANT, "a field for the request id alone, such as X-Request-ID")
     for index, listener in enumerate(sequence(document.get("listen"))):
         clients = mapping(mapping(mapping(listener).get("tls")).get("client_certificates"))
         subject = _name(clients.get("subject_header"))
-        is_taken = bool(subject) and is_double(subject, _name(request_id))
+        is_taken = bool(subject) and is_double(subject, request_id)
         if is_taken or has_meaning(subject):
             message = f"already the field of {path_text(place)}" if is_taken else MEANT
             allowed = "a field that has no meaning of its own, such as X-Client-Subject"
             yield Reference(
                 ("listen", index, "tls", "client_certificates", "subject_header"), message, allowed
             )
+
+
+def _request_id_header(document: Mapping[str, Any]) -> bytes:
+    default = ForwardingConfig().request_id_header
+    return _name(mapping(document.get("forwarding")).get("request_id_header", default))
 
 
 def _name(value: Any) -> bytes:
@@ -178,6 +181,22 @@ def _rate_limits(document: Mapping[str, Any]) -> Iterator[Reference]:
     if count > MOST_RATE_LIMITS:
         found = f"{count} rate limits, those of routes included"
         yield Reference(("rate_limits",), found, f"at most {MOST_RATE_LIMITS}")
+    request_id = _request_id_header(document)
+    yield from _rate_keys((), document, request_id)
+    for index, route in enumerate(sequence(document.get("routes"))):
+        yield from _rate_keys(("routes", index), mapping(route), request_id)
+
+
+def _rate_keys(place: Path, section: Mapping[str, Any], request_id: bytes) -> Iterator[Reference]:
+    """Report fields that come more than once, that the gateway writes, or that some read by another name."""
+    for index, limit in enumerate(sequence(section.get("rate_limits"))):
+        kind, _, name = str(mapping(limit).get("key", "")).partition(":")
+        if kind != "header" or not name:
+            continue
+        if is_double(_name(name), request_id) or not may_tell_clients_apart(_name(name)):
+            message = f"{name} may come twice, is the gateway's own, or is another field to some backends"
+            allowed = "header: and a field of the clients' own without `_`, such as header:X-API-Key"
+            yield Reference((*place, "rate_limits", index, "key"), message, allowed)
 
 
 def _scaling(document: Mapping[str, Any]) -> Iterator[Reference]:

@@ -63,6 +63,12 @@ def has_meaning(name: bytes) -> bool:
     return _dashed(name) in _MEANT
 
 
+def may_tell_clients_apart(name: bytes) -> bool:
+    """Tell whether it can be asked that a request has one field of this name: nobody reads it otherwise."""
+    kind = _KINDS.get(name.lower(), HOST)
+    return (kind == HOST or kind >= FIRST_SINGLE) and b"_" not in name
+
+
 def is_double(one: bytes, other: bytes) -> bool:
     """Tell whether two names are the same, or are to a backend that reads `_` as `-`, as CGI and WSGI do."""
     return _dashed(one) == _dashed(other)

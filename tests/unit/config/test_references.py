@@ -157,6 +157,18 @@ class TestOwnFields:
             problem.message,
         )
 
+    @pytest.mark.parametrize(
+        "name", ["X-Forwarded-For", "connection", "X_API_Key", "X-Request-ID", "traceparent", "Forwarded"]
+    )
+    @pytest.mark.parametrize("section", ["rate_limits: [%s]", "routes: [{rate_limits: [%s]}]"])
+    def test_rate_limits_go_by_fields_of_the_clients(self, tmp_path: Path, section: str, name: str) -> None:
+        """A field that may come twice, or be written in another way, would be a way around the limit."""
+        problem = only(tmp_path, POOLS + section % f"{{rate: 1/s, key: 'header:{name}'}}")
+
+        assert problem.path.endswith("rate_limits[0].key")
+        assert name in problem.message
+        assert "X-API-Key" in problem.allowed
+
     def test_others_are_free(self, tmp_path: Path) -> None:
         """The default name of the request id too, when that has another."""
         text = LISTENING % "X-Request-ID" + "forwarding: {request_id_header: X-Correlation}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import re
 import weakref
 
 import h11
@@ -113,7 +114,11 @@ def test_every_way_of_arriving_is_judged_alike(
 def test_what_is_accepted_is_read_alike_by_another_parser(
     body: tuple[bytes, bytes], mutation: tuple[int, int, bytes]
 ) -> None:
-    """What we take for a complete body is the same body to h11, down to its last byte."""
+    """
+    What we take for a complete body is the same body to h11, down to its last byte.
+
+    It refuses white space before an extension, which RFC 9112 section 7.1.1 has recipients ignore.
+    """
     at, removed, inserted = mutation
     at %= len(body[0]) + 1
     wire = body[0][:at] + inserted + body[0][at + removed :]
@@ -125,8 +130,12 @@ def test_what_is_accepted_is_read_alike_by_another_parser(
     other.receive_data(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + wire)
     assert isinstance(other.next_event(), h11.Request)
     data = b""
-    while isinstance(event := other.next_event(), h11.Data):
-        data += bytes(event.data)
+    try:
+        while isinstance(event := other.next_event(), h11.Data):
+            data += bytes(event.data)
+    except h11.RemoteProtocolError:
+        assert re.search(rb"[ \t];", wire)
+        return
 
     assert isinstance(event, h11.EndOfMessage)
     assert (data, other.trailing_data[0]) == result[:2]
