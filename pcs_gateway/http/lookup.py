@@ -15,12 +15,16 @@ def field_value(section: bytes, name: bytes) -> bytes:
     Of a field that comes several times it is all values, in order and joined by ", " (RFC 9110 section 5.3):
     whoever asks for the same field sees the same value, and an intermediary may have joined them before.
     """
-    lowered = section.lower()
-    start = _after(lowered, name, 0)
-    if not start:
+    mark = b"\n%b:" % name
+    lowered = b"\n" + section.lower()  # so that positions behind a mark are one further than in the section
+    at = lowered.find(mark)
+    if at < 0:
         return b""
-    value = _value(section, start)
-    while start := _after(lowered, name, start):
+    start = at + len(mark) - 1
+    end = section.find(b"\r", start)
+    value = section[start : end if end >= 0 else None].strip(b" \t")
+    while (at := lowered.find(mark, start)) >= 0:
+        start = at + len(mark) - 1
         value += b", " + _value(section, start)
     return value
 
