@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.faults import FAULTS
+from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.scene import Scene, scene
 
 QUICK_WORKERS = (2,)
@@ -30,6 +30,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("reloads", reloads, ids=["reloaded" if one else "quiet" for one in reloads])
     if "workers" in metafunc.fixturenames:
         metafunc.parametrize("workers", ALL_WORKERS if is_full else QUICK_WORKERS, ids="{}-workers".format)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out settings in which a fault is another one."""
+    items[:] = [item for item in items if not _is_another(getattr(item, "callspec", None))]
+
+
+def _is_another(callspec: Any) -> bool:
+    params = callspec.params if callspec is not None else {}
+    fault = params.get("fault")
+    return isinstance(fault, Fault) and params["workers"] < fault.least_workers
 
 
 class Stage:

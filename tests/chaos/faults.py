@@ -7,6 +7,7 @@ import resource
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,8 @@ class Fault:
         answers: Answers that have to come while it lasts: the others do not suffer.
         losses: The outcomes that clients may see besides good answers.
         most: Of them, so many at most.
+        least_workers: With fewer nobody is left to answer before the one that it strikes is replaced: that is
+            another fault.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Fault:
     answers: int = 80
     losses: frozenset[str] = frozenset()
     most: int = 0
+    least_workers: int = 1
 
     def __str__(self) -> str:
         return self.name
@@ -91,7 +95,7 @@ def _replaced(scene: Scene) -> None:
 
 
 def _continue_worker(scene: Scene) -> None:
-    os.kill(scene.notes["worker"], signal.SIGCONT)
+    _continue(scene.notes["worker"])
 
 
 def _to_control(number: signal.Signals) -> Callable[[Scene], None]:
@@ -107,7 +111,13 @@ def _new_control(scene: Scene) -> None:
 
 
 def _continue_control(scene: Scene) -> None:
-    os.kill(scene.notes["control"], signal.SIGCONT)
+    _continue(scene.notes["control"])
+
+
+def _continue(pid: int) -> None:
+    """Let a process go on, unless it was silent for so long that it was replaced."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
 
 
 # clients
@@ -172,7 +182,7 @@ FAULTS: tuple[Fault, ...] = (
     _misdeed("truncate", BROKEN_OFF),
     _misdeed("truncate-chunks", BROKEN_OFF),
     Fault("worker-killed", _to_worker(signal.SIGKILL), _replaced, losses=LOST_WITH_A_WORKER, most=10),
-    Fault("worker-stopped", _to_worker(signal.SIGSTOP), _continue_worker),
+    Fault("worker-stopped", _to_worker(signal.SIGSTOP), _continue_worker, least_workers=2),
     Fault("worker-hangs", _to_worker(signal.SIGSTOP), _replaced, losses=LOST_WITH_A_WORKER, most=200),
     Fault("control-killed", _to_control(signal.SIGKILL), _new_control),
     Fault("control-stopped", _to_control(signal.SIGSTOP), _continue_control, answers=200),
